@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// Log prints messages on stderr, one line each, safe for concurrent use.
+type Log struct {
+	mu    sync.Mutex
+	name  string
+	out   io.Writer
+	level int // -1 quiet, 0 normal, 1 and more verbose
+	json  bool
+	color bool
+}
+
+func newLog(name string, out io.Writer) *Log { return &Log{name: name, out: out} }
+
+// configure takes the flags -q, -v, --log-format and --color.
+func (l *Log) configure(inv *Invocation) error {
+	switch format := inv.String("log-format"); format {
+	case "text":
+	case "json":
+		l.json = true
+	default:
+		return inv.Usage("--log-format %q is neither text nor json", format)
+	}
+	switch when := inv.String("color"); when {
+	case "always":
+		l.color = true
+	case "auto":
+		l.color = os.Getenv("NO_COLOR") == "" && isTerminal(l.out)
+	case "never":
+	default:
+		return inv.Usage("--color %q is neither auto nor always nor never", when)
+	}
+	l.level = inv.Count("verbose")
+	if inv.Bool("quiet") {
+		l.level = -1
+	}
+	return nil
+}
+
+// Verbose reports whether -v was given at least n times.
+func (l *Log) Verbose(n int) bool { return l.level >= n }
+
+// Quiet reports whether -q was given.
+func (l *Log) Quiet() bool { return l.level < 0 }
+
+// JSON reports whether messages are JSON objects.
+func (l *Log) JSON() bool { return l.json }
+
+// Color reports whether colour is wanted on stderr.
+func (l *Log) Color() bool { return l.color }
+
+// Note prints what a person wants to know. -q silences it.
+func (l *Log) Note(format string, args ...any) {
+	if l.level >= 0 {
+		l.line("note", fmt.Sprintf(format, args...))
+	}
+}
+
+// Detail prints with -v.
+func (l *Log) Detail(format string, args ...any) {
+	if l.level >= 1 {
+		l.line("note", fmt.Sprintf(format, args...))
+	}
+}
+
+// Warn prints what may go wrong later. -q silences it.
+func (l *Log) Warn(format string, args ...any) {
+	if l.level >= 0 {
+		l.line("warning", fmt.Sprintf(format, args...))
+	}
+}
+
+// Hint prints what to type next. -q silences it.
+func (l *Log) Hint(format string, args ...any) {
+	if l.level >= 0 {
+		l.hint(fmt.Sprintf(format, args...))
+	}
+}
+
+func (l *Log) hint(text string) { l.line("hint", text) }
+
+// fail prints the error and its hints.
+func (l *Log) fail(err error, status int) {
+	hints := fault.Hints(err)
+	if l.json {
+		l.object(map[string]any{"level": "error", "msg": err.Error(), "hints": hints, "status": status})
+		return
+	}
+	l.line("error", err.Error())
+	for _, h := range hints {
+		l.line("hint", h)
+	}
+}
+
+// line prints one message. Text from images is in it, so that control
+// characters, which could drive a terminal, are escaped.
+func (l *Log) line(level, text string) {
+	if l.json {
+		l.object(map[string]any{"level": level, "msg": text})
+		return
+	}
+	l.write([]byte(l.name + ": " + level + ": " + printable(text) + "\n"))
+}
+
+func (l *Log) object(members map[string]any) {
+	members["tool"] = l.name
+	if line, err := json.Marshal(members); err == nil {
+		l.write(append(line, '\n'))
+	}
+}
+
+// write ignores the error: there is nowhere left to report it.
+func (l *Log) write(line []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = l.out.Write(line)
+}
+
+// printable escapes control characters and folds lines into one.
+func printable(text string) string {
+	if strings.IndexFunc(text, control) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range strings.TrimRight(text, "\n") {
+		switch {
+		case r == '\n':
+			b.WriteString("; ")
+		case control(r):
+			fmt.Fprintf(&b, "\\x%02x", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func control(r rune) bool { return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 }

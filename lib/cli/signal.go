@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// interrupted is the cause of a context that a signal cancelled.
+type interrupted struct{ number syscall.Signal }
+
+func (i *interrupted) Error() string { return fmt.Sprintf("stopped by signal: %s", i.number) }
+
+// signals ignores SIGPIPE, so that a lost reader is an EPIPE that the stage
+// can undo, and cancels the context on INT, TERM and HUP. A second signal ends
+// the process at once.
+func (c *Command) signals(log *Log) (context.Context, func()) {
+	signal.Ignore(syscall.SIGPIPE)
+	if c.OwnSignals {
+		return context.Background(), func() {}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	caught := make(chan os.Signal, 2)
+	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-done:
+				return
+			case sig := <-caught:
+				number, ok := sig.(syscall.Signal)
+				switch {
+				case !ok:
+				case n == 0:
+					cancel(&interrupted{number})
+				default:
+					log.line("error", "second signal, giving up without cleaning up")
+					os.Exit(128 + int(number))
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(caught)
+		close(done)
+		cancel(nil)
+	}
+}
+
+// signalOf returns the signal that cancelled ctx, or nil.
+func signalOf(ctx context.Context) *interrupted {
+	var sig *interrupted
+	if errors.As(context.Cause(ctx), &sig) {
+		return sig
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package pipe
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// Writer prints records.
+type Writer struct {
+	out  io.Writer
+	json bool
+	null bool
+}
+
+// NewWriter prints to out, as JSON objects when asJSON, and ends records with
+// NUL in place of newline when null.
+func NewWriter(out io.Writer, asJSON, null bool) *Writer {
+	return &Writer{out: out, json: asJSON, null: null}
+}
+
+// Check says whether the name can be printed as a record at all. Call it
+// before anything is made: a newline in a name needs -0.
+func (w *Writer) Check(name string) error {
+	if w.null || w.json || !strings.Contains(name, "\n") {
+		return nil
+	}
+	return fault.Hint(fault.Usage("%q contains a newline, which would break the record", name),
+		"use -0 (NUL-terminated records) or --json")
+}
+
+// Write prints one record with one write call. An error, EPIPE above all,
+// means that nobody has got the name: the caller undoes what it made.
+func (w *Writer) Write(rec Record) error {
+	if err := w.Check(rec.Name()); err != nil {
+		return err
+	}
+	line := []byte(rec.Name())
+	if w.json {
+		var err error
+		if line, err = json.Marshal(rec); err != nil {
+			return fmt.Errorf("encode record: %w", err)
+		}
+	}
+	end := byte('\n')
+	if w.null {
+		end = 0
+	}
+	if _, err := w.out.Write(append(line, end)); err != nil {
+		return fmt.Errorf("write record to standard output: %w", err)
+	}
+	return nil
+}
