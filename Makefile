@@ -1,0 +1,120 @@
+# Everything is static: only the pinned runc (scripts/build-runc) uses cgo.
+export CGO_ENABLED = 0
+
+# containers/image picks its signature backend with this tag; the other one
+# needs gpgme and cgo.
+TAGS = containers_image_openpgp
+# The tags travel in GOFLAGS so that tests that call the go tool have them too.
+export GOFLAGS := $(GOFLAGS) -tags=$(TAGS)
+
+GO         ?= go
+VERSION    := $(shell cat VERSION)
+PREFIX     ?= /usr/local
+DESTDIR    ?=
+BINDIR     ?= $(PREFIX)/bin
+LIBEXECDIR ?= $(PREFIX)/libexec/oci-plumbing
+MANDIR     ?= $(PREFIX)/share/man
+DATADIR    ?= $(PREFIX)/share
+
+# Two packages are tested at a time: the tests start runtimes and registries
+# of their own, and more of them at once only wait for each other.
+TESTFLAGS  ?= -p 2 -timeout 15m
+FUZZTIME   ?= 20s
+IMAGE      ?=
+
+TOOLS   := $(notdir $(wildcard cmd/oci-*))
+PAGES   := $(wildcard man/*.md)
+ROFF    := $(PAGES:man/%.md=build/man/%)
+SCRIPTS := $(shell git ls-files scripts .ci 2>/dev/null | xargs -r grep -lE '^\#!/bin/(ba)?sh|^\#!/usr/bin/env (ba)?sh' 2>/dev/null)
+
+MD2MAN := build/tools/go-md2man
+LINTER := build/tools/golangci-lint
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## print this list
+	@echo 'usage: make TARGET [PREFIX=DIR] [DESTDIR=DIR]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the tools into bin/, static
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ $(addprefix ./cmd/,$(TOOLS))
+
+LDFLAGS = -s -w -X github.com/oci-plumbing/oci-plumbing/lib/cli.version=$(VERSION)
+
+.PHONY: runc
+runc: ## build the pinned runc, static and with seccomp, into build/libexec/
+	scripts/build-runc
+
+.PHONY: demo
+demo: build ## show the pipeline on a small image; IMAGE=docker://... for another
+	IMAGE='$(IMAGE)' scripts/demo
+
+.PHONY: test
+test: ## run the tests; as root also those that mount and run containers
+	scripts/build-runc --unless-found
+	$(GO) test $(TESTFLAGS) ./...
+
+.PHONY: race
+race: ## run the tests of lib under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./lib/...
+
+.PHONY: cover
+cover: ## run the tests and print the coverage of each package
+	mkdir -p build
+	$(GO) test $(TESTFLAGS) -coverpkg=./lib/...,./cmd/... -coverprofile=build/coverage.out ./...
+	$(GO) tool cover -func=build/coverage.out | tail -n 1
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: lint
+lint: $(LINTER) $(ROFF) ## check the code, the scripts and the pages
+	$(LINTER) run ./...
+	shellcheck $(SCRIPTS)
+	mandoc -Tlint -W warning $(ROFF)
+
+.PHONY: format
+format: $(LINTER) ## format the code
+	$(LINTER) fmt ./...
+
+.PHONY: man
+man: $(ROFF) ## render the manual pages into build/man/
+
+build/man/%: man/%.md $(MD2MAN)
+	@mkdir -p $(@D)
+	$(MD2MAN) -in $< -out $@
+
+.PHONY: completions
+completions: build ## make the completions for bash, zsh and fish in build/completions/
+	scripts/completions/generate bin build/completions
+
+.PHONY: install
+install: build man completions ## install tools, pinned runc, pages and completions
+	scripts/build-runc --unless-impossible
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBEXECDIR)'
+	install -m 0755 $(addprefix bin/,$(TOOLS)) '$(DESTDIR)$(BINDIR)'
+	[ ! -x build/libexec/runc ] || install -m 0755 build/libexec/runc '$(DESTDIR)$(LIBEXECDIR)/runc'
+	for page in $(ROFF); do \
+		install -D -m 0644 $$page '$(DESTDIR)$(MANDIR)'/man$${page##*.}/$${page##*/} || exit; \
+	done
+	install -d '$(DESTDIR)$(DATADIR)/bash-completion/completions' '$(DESTDIR)$(DATADIR)/zsh/site-functions' '$(DESTDIR)$(DATADIR)/fish/vendor_completions.d'
+	install -m 0644 build/completions/bash/* '$(DESTDIR)$(DATADIR)/bash-completion/completions'
+	install -m 0644 build/completions/zsh/* '$(DESTDIR)$(DATADIR)/zsh/site-functions'
+	install -m 0644 build/completions/fish/* '$(DESTDIR)$(DATADIR)/fish/vendor_completions.d'
+
+.PHONY: clean
+clean: ## remove what the targets made
+	rm -rf bin build dist
+
+# The programs of the build are pinned in modules of their own, so that their
+# requirements stay out of ours.
+$(MD2MAN): scripts/tools/go.sum
+	cd scripts/tools && GOFLAGS= $(GO) build -trimpath -o ../../$@ github.com/cpuguy83/go-md2man/v2
+
+$(LINTER): scripts/tools/lint/go.sum
+	cd scripts/tools/lint && GOFLAGS= $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
