@@ -1,0 +1,194 @@
+package layout
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// Tag makes the tag name the descriptor, whose blob must be in the layout.
+// Another descriptor with that tag loses it; all else in index.json stays as
+// it was, members unknown to us included. With an empty tag the descriptor is
+// listed without a name. When Tag returns nil the tag survives a power cut.
+func (l *Layout) Tag(ctx context.Context, tag string, desc ispec.Descriptor) error {
+	if tag != "" && !tagGrammar.MatchString(tag) {
+		return fault.Usage("%q is not a valid tag", tag)
+	}
+	if err := checkDescriptor(desc); err != nil {
+		return err
+	}
+	if err := l.syncBlobs(desc.Digest); err != nil {
+		return fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
+	}
+	desc.Annotations = maps.Clone(desc.Annotations)
+	delete(desc.Annotations, ispec.AnnotationRefName)
+	if tag != "" {
+		if desc.Annotations == nil {
+			desc.Annotations = make(map[string]string)
+		}
+		desc.Annotations[ispec.AnnotationRefName] = tag
+	}
+	entry, err := encode(desc)
+	if err != nil {
+		return fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
+	}
+	return l.edit(ctx, func(entries []json.RawMessage) ([]json.RawMessage, error) {
+		entries, err := without(entries, func(d ispec.Descriptor) bool {
+			name := d.Annotations[ispec.AnnotationRefName]
+			return name == tag && (tag != "" || d.Digest == desc.Digest)
+		})
+		return append(entries, entry), err
+	})
+}
+
+// Tags lists the tags in the order of index.json, each once.
+func (l *Layout) Tags(ctx context.Context) ([]string, error) {
+	index, err := l.Index(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var tags []string
+	for _, d := range index.Manifests {
+		if tag := d.Annotations[ispec.AnnotationRefName]; tag != "" && !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
+	}
+	return tags, nil
+}
+
+// edit changes the list of descriptors in index.json: read, change and write
+// all happen under the lock.
+func (l *Layout) edit(ctx context.Context, change func([]json.RawMessage) ([]json.RawMessage, error)) error {
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	l.sweep()
+	path := filepath.Join(l.dir, indexFile)
+	data, err := l.indexBytes()
+	if err != nil {
+		return err
+	}
+	if _, err := decodeIndex(data); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	changed, err := editIndex(data, change)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if len(changed) > MaxDocument {
+		return fmt.Errorf("%s would grow beyond %d bytes", path, MaxDocument)
+	}
+	if err := replaceFile(path, changed); err != nil {
+		return err
+	}
+	return syncDir(l.dir)
+}
+
+// editIndex replaces the member "manifests" of the object in data, and keeps
+// the order and the bytes of all others.
+func editIndex(data []byte, change func([]json.RawMessage) ([]json.RawMessage, error)) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return nil, err
+	}
+	var entries []json.RawMessage
+	if raw, ok := members["manifests"]; ok {
+		if err := json.Unmarshal(raw, &entries); err != nil {
+			return nil, err
+		}
+	}
+	entries, err := change(entries)
+	if err != nil {
+		return nil, err
+	}
+	if entries == nil {
+		entries = []json.RawMessage{}
+	}
+	if members["manifests"], err = encode(entries); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	out.WriteByte('{')
+	for i, key := range memberOrder(members) {
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		name, err := encode(key)
+		if err != nil {
+			return nil, err
+		}
+		out.Write(name)
+		out.WriteByte(':')
+		out.Write(members[key])
+	}
+	out.WriteByte('}')
+	return out.Bytes(), nil
+}
+
+// memberOrder is that of the image-spec's examples, unknown members last.
+func memberOrder(members map[string]json.RawMessage) []string {
+	known := []string{"schemaVersion", "mediaType", "artifactType", "manifests", "subject", "annotations"}
+	order := slices.DeleteFunc(slices.Clone(known), func(k string) bool { _, ok := members[k]; return !ok })
+	for _, key := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(known, key) {
+			order = append(order, key)
+		}
+	}
+	return order
+}
+
+// without drops the entries that match.
+func without(entries []json.RawMessage, match func(ispec.Descriptor) bool) ([]json.RawMessage, error) {
+	var kept []json.RawMessage
+	for _, raw := range entries {
+		var d ispec.Descriptor
+		if err := json.Unmarshal(raw, &d); err != nil {
+			return nil, err
+		}
+		if !match(d) {
+			kept = append(kept, raw)
+		}
+	}
+	return kept, nil
+}
+
+// encode is json.Marshal without the escapes that only HTML needs.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// syncBlobs makes the names of blobs durable before a tag refers to them. The
+// blob of the tag itself must be there.
+func (l *Layout) syncBlobs(d digest.Digest) error {
+	path, err := l.BlobPath(d)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); err != nil {
+		return err
+	}
+	for _, algorithm := range []string{"sha256", "sha512"} {
+		if err := ignoreMissing(syncDir(filepath.Join(l.blobs, algorithm))); err != nil {
+			return err
+		}
+	}
+	return syncDir(l.blobs)
+}
