@@ -1,0 +1,256 @@
+package overlay
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Mounted is one mount as the kernel lists it.
+type Mounted struct {
+	// Target is the mount point, as seen in the namespace of the mount.
+	Target string
+	// Type is the file system, "overlay" or "fuse.fuse-overlayfs".
+	Type string
+	// Source is the source the mount was made with.
+	Source string
+	// Device is the st_dev of the directories below Target.
+	Device uint64
+	// ReadOnly mounts take no changes.
+	ReadOnly bool
+	// Lowers are the lower directories, the topmost first; "/" stands for
+	// one that was passed as a descriptor.
+	Lowers []string
+	// Upper and Work are empty when there is no upper.
+	Upper, Work string
+	// Volatile mounts do not sync.
+	Volatile bool
+	// Namespace is the mount namespace, "mnt:[4026531841]"; empty for the
+	// caller's own.
+	Namespace string
+}
+
+// Mounts lists the mounts of this package in the namespace of the caller.
+func Mounts() ([]Mounted, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("list mounts: %w", err)
+	}
+	defer f.Close()
+	mounts, err := parseMountinfo(f)
+	if err != nil {
+		return nil, fmt.Errorf("read /proc/self/mountinfo: %w", err)
+	}
+	return mounts, nil
+}
+
+// AllMounts lists the mounts of this package in every mount namespace that a
+// process the caller may look at lives in; its own come first.
+func AllMounts() ([]Mounted, error) {
+	all, err := Mounts()
+	if err != nil {
+		return nil, err
+	}
+	own, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return nil, fmt.Errorf("read own mount namespace: %w", err)
+	}
+	seen := map[string]bool{own: true}
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	for _, process := range processes {
+		// A process that ends, or that belongs to somebody else, is none
+		// of ours: it cannot hold what the caller may remove.
+		namespace, err := os.Readlink(process + "/ns/mnt")
+		if err != nil || seen[namespace] {
+			continue
+		}
+		data, err := os.ReadFile(process + "/mountinfo")
+		if err != nil {
+			continue
+		}
+		seen[namespace] = true
+		mounts, err := parseMountinfo(bytes.NewReader(data))
+		if err != nil {
+			return nil, fmt.Errorf("read %s/mountinfo: %w", process, err)
+		}
+		for i := range mounts {
+			mounts[i].Namespace = namespace
+		}
+		all = append(all, mounts...)
+	}
+	return all, nil
+}
+
+// At returns the mount on target in the caller's namespace, or nil.
+func At(target string) (*Mounted, error) {
+	mounts, err := Mounts()
+	if err != nil {
+		return nil, err
+	}
+	for i := len(mounts) - 1; i >= 0; i-- {
+		if mounts[i].Target == target {
+			return &mounts[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// parseMountinfo keeps the lines of our mounts: proc(5),
+// "36 35 98:0 / /mnt rw shared:1 - overlay source options". A line has no
+// bound: 500 lower directories stand in it.
+func parseMountinfo(r io.Reader) ([]Mounted, error) {
+	lines := bufio.NewReader(r)
+	var mounts []Mounted
+	for {
+		line, err := lines.ReadString('\n')
+		if len(line) > 0 {
+			m, ours, parseErr := parseMount(strings.TrimSuffix(line, "\n"))
+			if parseErr != nil {
+				return nil, parseErr
+			}
+			if ours {
+				mounts = append(mounts, m)
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return mounts, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+}
+
+func parseMount(line string) (m Mounted, ours bool, err error) {
+	head, tail, ok := strings.Cut(line, " - ")
+	if !ok {
+		return m, false, fmt.Errorf("no separator in %q", line)
+	}
+	fields, kind := strings.Fields(head), strings.Fields(tail)
+	if len(fields) < 6 || len(kind) < 2 {
+		return m, false, fmt.Errorf("too few fields in %q", line)
+	}
+	if unescape(kind[1]) != Source || fields[3] != "/" {
+		return m, false, nil
+	}
+	if kind[0] != "overlay" && kind[0] != fuseType {
+		return m, false, nil
+	}
+	m = Mounted{Target: unescape(fields[4]), Type: kind[0], Source: Source}
+	m.ReadOnly = hasWord(fields[5], "ro")
+	if m.Device, err = parseDevice(fields[2]); err != nil {
+		return m, false, err
+	}
+	if len(kind) > 2 {
+		m.takeOptions(kind[2])
+	}
+	return m, true, nil
+}
+
+func hasWord(list, word string) bool {
+	for w := range strings.SplitSeq(list, ",") {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+func parseDevice(text string) (uint64, error) {
+	major, minor, _ := strings.Cut(text, ":")
+	a, errA := strconv.ParseUint(major, 10, 32)
+	b, errB := strconv.ParseUint(minor, 10, 32)
+	if err := errors.Join(errA, errB); err != nil {
+		return 0, fmt.Errorf("device number %q: %w", text, err)
+	}
+	return unix.Mkdev(uint32(a), uint32(b)), nil
+}
+
+// takeOptions reads the options of the super block. The kernel writes commas
+// inside a value as \054, so that splitting comes before unescaping.
+func (m *Mounted) takeOptions(list string) {
+	for word := range strings.SplitSeq(list, ",") {
+		key, value, _ := strings.Cut(word, "=")
+		value = unescape(value)
+		switch key {
+		case "lowerdir+":
+			m.Lowers = append(m.Lowers, value)
+		case "lowerdir":
+			m.Lowers = append(m.Lowers, strings.Split(value, ":")...)
+		case "upperdir":
+			m.Upper = value
+		case "workdir":
+			m.Work = value
+		case "volatile":
+			m.Volatile = true
+		case "fsync":
+			m.Volatile = value == "volatile"
+		}
+	}
+}
+
+// unescape undoes the octal escapes of the kernel: \040 is a space.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// Users returns the processes whose root or working directory lies on the
+// mount: a container, a shell that stands in it.
+func Users(m Mounted) ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var users []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		for _, link := range []string{"root", "cwd"} {
+			on, err := onDevice(filepath.Join("/proc", e.Name(), link), m.Device)
+			if err != nil {
+				break
+			}
+			if on {
+				users = append(users, pid)
+				break
+			}
+		}
+	}
+	return users, nil
+}
+
+func onDevice(path string, device uint64) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return false, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return st.Dev == device, nil
+}

@@ -1,0 +1,36 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Probe tries whether an upper directory can live in the directory dir: it
+// builds a small overlay there, detached, and removes it again. The error
+// holds the reason that the kernel gives, for overlay, FUSE and NFS file
+// systems above all.
+func Probe(dir string, userXattr bool) (err error) {
+	trial, err := os.MkdirTemp(dir, ".oci-mount-probe-")
+	if err != nil {
+		return fmt.Errorf("try an overlay: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(trial)) }()
+	s := Stack{UserXattr: userXattr, Upper: filepath.Join(trial, "upper"), Work: filepath.Join(trial, "work")}
+	lower := filepath.Join(trial, "lower")
+	for _, name := range []string{lower, s.Upper, s.Work} {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			return fmt.Errorf("try an overlay: %w", err)
+		}
+	}
+	s.Lowers = []Lower{{Path: lower}}
+	mnt, err := s.Create()
+	if errors.Is(err, errNoMountAPI) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return mnt.Close()
+}
