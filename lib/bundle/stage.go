@@ -1,0 +1,158 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// tempPrefix begins the names of what is not whole yet.
+const tempPrefix = ".oci-tmp-"
+
+// Staging is a bundle in the making. It is a locked directory beside its final
+// place, on the same file system.
+type Staging struct {
+	// Bundle is the temporary directory, to be filled.
+	Bundle
+	final string
+	lock  *os.File
+}
+
+// Stage begins the bundle that shall appear as dir, which must not exist or be
+// an empty directory. What killed runs left beside it is removed.
+func Stage(dir string) (*Staging, error) {
+	final, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("stage bundle: %w", err)
+	}
+	if err := checkVacant(final); err != nil {
+		return nil, err
+	}
+	parent := filepath.Dir(final)
+	sweep(parent)
+	temp, err := os.MkdirTemp(parent, tempPrefix+"bundle-")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Hint(fmt.Errorf("stage bundle: %s does not exist", parent), "make it with: mkdir -p %s", parent)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stage bundle: %w", err)
+	}
+	lock, err := lockDir(temp)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("stage bundle: %w", err), os.Remove(temp))
+	}
+	return &Staging{Bundle: Bundle{Dir: temp}, final: final, lock: lock}, nil
+}
+
+// Final is where the bundle will appear.
+func (s *Staging) Final() *Bundle { return &Bundle{Dir: s.final} }
+
+// checkVacant refuses a place where something is.
+func checkVacant(final string) error {
+	info, err := os.Lstat(final)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("stage bundle: %w", err)
+	case !info.IsDir():
+		return taken(final, "is there and not a directory")
+	}
+	entries, err := os.ReadDir(final)
+	if err != nil {
+		return fmt.Errorf("stage bundle: %w", err)
+	}
+	if len(entries) > 0 {
+		return taken(final, "is not empty")
+	}
+	return nil
+}
+
+func taken(final, why string) error {
+	return fault.Hint(fmt.Errorf("bundle %s %s", final, why), "name another directory, or remove it first")
+}
+
+// Publish makes the bundle durable and gives it its name. When another run was
+// faster it fails, and touches nothing of the winner's.
+func (s *Staging) Publish(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	// One syncfs in place of an fsync for each of thousands of files.
+	if err := unix.Syncfs(int(s.lock.Fd())); err != nil {
+		return fmt.Errorf("sync %s: %w", s.Dir, err)
+	}
+	// rename(2) replaces an empty directory, and nothing else that is there.
+	// os.Rename would refuse the empty directory, too.
+	err := unix.Rename(s.Dir, s.final)
+	switch {
+	case errors.Is(err, unix.EEXIST), errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.ENOTDIR):
+		return taken(s.final, "was made by another process meanwhile")
+	case err != nil:
+		return fmt.Errorf("publish bundle %s: %w", s.final, err)
+	}
+	s.Dir = s.final
+	if err := syncDir(filepath.Dir(s.final)); err != nil {
+		return fmt.Errorf("publish bundle: %w", err)
+	}
+	return s.release()
+}
+
+// Discard removes what was staged. After Publish it does nothing, so that it
+// can be deferred; to undo a published bundle use RemoveAll.
+func (s *Staging) Discard() error {
+	if s.lock == nil {
+		return nil
+	}
+	err := RemoveAll(s.Dir)
+	return errors.Join(err, s.release())
+}
+
+func (s *Staging) release() error {
+	err := s.lock.Close()
+	s.lock = nil
+	return err
+}
+
+// lockDir takes an flock on the directory; it dies with the process.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(&fs.PathError{Op: "lock", Path: dir, Err: err}, f.Close())
+	}
+	return f, nil
+}
+
+// sweep removes staged bundles in parent whose makers are dead. A directory
+// that was made this moment and is not locked yet is empty: it is spared.
+func sweep(parent string) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix+"bundle-") {
+			continue
+		}
+		dir := filepath.Join(parent, e.Name())
+		lock, err := lockDir(dir)
+		if err != nil {
+			continue
+		}
+		if inside, err := os.ReadDir(dir); err == nil && len(inside) > 0 {
+			_ = RemoveAll(dir)
+		}
+		_ = lock.Close()
+	}
+}
