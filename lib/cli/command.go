@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -91,6 +92,10 @@ func Main(c *Command, words []string, stdio Stdio) int {
 		args.trailing = nil
 	}
 
+	if slices.Contains(args.flags, "--help") || slices.Contains(args.flags, "--h") {
+		// The library would print its own help for a flag of this name.
+		return c.finish(log, c.help(stdio.Out))
+	}
 	ctx, stop := c.signals(log)
 	defer stop()
 	app := &cli.App{
@@ -117,12 +122,9 @@ func passesStatus(err error) bool {
 	return errors.As(err, &status)
 }
 
-// act answers --help and --version, checks the operands, and runs.
+// act answers --version, checks the operands, and runs.
 func (c *Command) act(inv *Invocation) error {
-	switch {
-	case inv.Bool("help"):
-		return c.help(inv.Out)
-	case inv.Bool("version"):
+	if inv.Bool("version") {
 		return printVersion(c.Name, inv.Out, inv.Bool("json"))
 	}
 	if err := inv.Log.configure(inv); err != nil {

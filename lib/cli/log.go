@@ -93,6 +93,9 @@ func (l *Log) hint(text string) { l.line("hint", text) }
 // fail prints the error and its hints.
 func (l *Log) fail(err error, status int) {
 	hints := fault.Hints(err)
+	for i, h := range hints {
+		hints[i] = strings.ReplaceAll(h, "{tool}", l.name)
+	}
 	if l.json {
 		l.object(map[string]any{"level": "error", "msg": err.Error(), "hints": hints, "status": status})
 		return

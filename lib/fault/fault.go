@@ -75,7 +75,8 @@ type hinted struct {
 func (e *hinted) Error() string { return e.err.Error() }
 func (e *hinted) Unwrap() error { return e.err }
 
-// Hint adds to err a line that says what to type. A nil err stays nil.
+// Hint adds to err a line that says what to type. In it {tool} stands for the
+// name of the binary. A nil err stays nil.
 func Hint(err error, format string, args ...any) error {
 	if err == nil {
 		return nil

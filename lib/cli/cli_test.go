@@ -1,0 +1,241 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+)
+
+// outcome is what a command saw and printed.
+type outcome struct {
+	status   int
+	out, err string
+}
+
+// run runs a command whose flags resemble those of the binaries.
+func run(t *testing.T, do func(context.Context, *Invocation) error, stdin string, words ...string) outcome {
+	t.Helper()
+	return runCommand(t, &Command{
+		Name: "oci-x", Operands: "[THING]", Summary: "Does a thing.", MaxOperands: 2, TrailingCommand: true,
+		Examples: []Example{{"oci-x a", "one"}, {"oci-x b", "two"}, {"oci-x c", "three"}},
+		Flags: []Flag{
+			&BoolFlag{Name: "detach", Aliases: []string{"d"}}, &BoolFlag{Name: "tty", Aliases: []string{"t"}},
+			&StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "the `DIR`"}, &StringSliceFlag{Name: "env", Aliases: []string{"e"}},
+			&IntFlag{Name: "num"},
+		},
+		Run: do,
+	}, stdin, words...)
+}
+
+func runCommand(t *testing.T, c *Command, stdin string, words ...string) outcome {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stdin")
+	if err := os.WriteFile(path, []byte(stdin), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	var stdout, stderr bytes.Buffer
+	status := Main(c, words, Stdio{In: in, Out: &stdout, Err: &stderr})
+	return outcome{status, stdout.String(), stderr.String()}
+}
+
+func TestArgumentsInAnyOrder(t *testing.T) {
+	for _, tc := range []struct{ words, want string }{
+		{"test --detach", "d=true t=false b= e=[] n=0 [test] <nil>"},
+		{"--detach test", "d=true t=false b= e=[] n=0 [test] <nil>"},
+		{"test -dt -b x y", "d=true t=true b=x e=[] n=0 [test y] <nil>"},
+		{"-dtb x", "d=true t=true b=x e=[] n=0 [] <nil>"},
+		{"-bx", "d=false t=false b=x e=[] n=0 [] <nil>"},
+		{"-b - -", "d=false t=false b=- e=[] n=0 [-] <nil>"},
+		{"--bundle=x=y", "d=false t=false b=x=y e=[] n=0 [] <nil>"},
+		{"-detach", "d=true t=false b= e=[] n=0 [] <nil>"},
+		{"--num -1", "d=false t=false b= e=[] n=-1 [] <nil>"},
+		{"-e A=1,B=2 -e C", "d=false t=false b= e=[A=1,B=2 C] n=0 [] <nil>"},
+		{"a -- b -d --env", "d=false t=false b= e=[] n=0 [a] [b -d --env]"},
+		{"--", "d=false t=false b= e=[] n=0 [] []"},
+		{"h", "d=false t=false b= e=[] n=0 [h] <nil>"},
+		{"help", "d=false t=false b= e=[] n=0 [help] <nil>"},
+		{"-b --detach", "d=false t=false b=--detach e=[] n=0 [] <nil>"},
+	} {
+		var got string
+		o := run(t, func(_ context.Context, inv *Invocation) error {
+			trailing := "<nil>"
+			if inv.Trailing != nil {
+				trailing = fmt.Sprint(inv.Trailing)
+			}
+			got = fmt.Sprintf("d=%v t=%v b=%v e=%v n=%v %v %v", inv.Bool("detach"), inv.Bool("tty"), inv.String("bundle"),
+				inv.StringSlice("env"), inv.Int("num"), inv.Operands, trailing)
+			return nil
+		}, "", strings.Fields(tc.words)...)
+		if got != tc.want || o.status != 0 {
+			t.Errorf("oci-x %s: status %d\n got %s\nwant %s\n%s", tc.words, o.status, got, tc.want, o.err)
+		}
+	}
+}
+
+func TestUsageErrorsKeepOffStdout(t *testing.T) {
+	for _, words := range []string{
+		"--nope", "-z", "-dz", "---detach", "--bundle", "-b", "-b -- x", "a b c", "--num x", "--detach=maybe",
+		"--log-format xml", "--color blue", "-n -x",
+	} {
+		o := run(t, func(context.Context, *Invocation) error { t.Errorf("oci-x %s ran", words); return nil }, "", strings.Fields(words)...)
+		if o.status != 2 || o.out != "" || !strings.HasPrefix(o.err, "oci-x: error: ") || strings.Contains(o.err, "Incorrect") {
+			t.Errorf("oci-x %s: status %d, stdout %q, stderr %q", words, o.status, o.out, o.err)
+		}
+	}
+	if o := run(t, nil, "", "--bundel", "x"); !strings.Contains(o.err, "did you mean --bundle?") {
+		t.Errorf("no suggestion: %q", o.err)
+	}
+}
+
+func TestStatusTable(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want int
+		line string
+	}{
+		{nil, 0, ""},
+		{errors.New("boom"), 1, "oci-x: error: boom\n"},
+		{fault.Usage("u"), 2, "oci-x: error: u\noci-x: hint: try 'oci-x --help'\n"},
+		{fault.NotFound("n"), 3, "oci-x: error: n\n"},
+		{fault.Temporary("t"), 4, "oci-x: error: t\n"},
+		{fmt.Errorf("ctx: %w", fault.Refused("r")), 5, "oci-x: error: ctx: r\n"},
+		{fault.Exit(42), 42, ""},
+		{fault.WithStatus(127, errors.New("gone")), 127, "oci-x: error: gone\n"},
+		{fault.Hint(errors.New("e"), "pipe | {tool}"), 1, "oci-x: error: e\noci-x: hint: pipe | oci-x\n"},
+		{errors.New("a\x1b[31m\nb"), 1, "oci-x: error: a\\x1b[31m; b\n"},
+	} {
+		o := run(t, func(context.Context, *Invocation) error { return tc.err }, "")
+		if o.status != tc.want || o.err != tc.line || o.out != "" {
+			t.Errorf("%v: status %d, stderr %q, want %d, %q", tc.err, o.status, o.err, tc.want, tc.line)
+		}
+	}
+	own := &Command{Name: "oci-run", OwnFailure: 125, Run: func(context.Context, *Invocation) error { return fault.NotFound("x") }}
+	if o := runCommand(t, own, ""); o.status != 125 {
+		t.Errorf("a failure of oci-run has status %d, want 125", o.status)
+	}
+}
+
+func TestHelpAndVersionGoToStdout(t *testing.T) {
+	o := run(t, nil, "", "--help")
+	for _, want := range []string{"usage: oci-x [FLAG...] [THING]", "-b, --bundle DIR", "oci-x c\n", "exit status: 0 done", "-0, --null", "oci-x(1)"} {
+		if !strings.Contains(o.out, want) {
+			t.Errorf("--help lacks %q:\n%s", want, o.out)
+		}
+	}
+	if o.status != 0 || o.err != "" {
+		t.Errorf("--help: status %d, stderr %q", o.status, o.err)
+	}
+	if o := run(t, nil, "", "--version"); o.status != 0 || !strings.HasPrefix(o.out, "oci-x ") || !strings.Contains(o.out, "image-spec 1.1.") {
+		t.Errorf("--version: %+v", o)
+	}
+}
+
+func TestEachInput(t *testing.T) {
+	for _, tc := range []struct {
+		name, stdin string
+		words       []string
+		want        []string
+		status      int
+	}{
+		{"operand", "/ignored\n", []string{"/a"}, []string{"/a"}, 0},
+		{"records", "/a\n{\"path\":\"/b\"}\n", nil, []string{"/a", "/b"}, 0},
+		{"dash", "/a\n", []string{"-"}, []string{"/a"}, 0},
+		{"null", "/a\nb\x00", []string{"-0"}, []string{"/a\nb"}, 0},
+		{"nothing", "", nil, nil, 1},
+		{"cut off", "/a\n/b", nil, []string{"/a"}, 1},
+	} {
+		var got []string
+		o := run(t, func(_ context.Context, inv *Invocation) error {
+			return inv.EachInput(inv.Operand(0), func(r pipe.Record) error { got = append(got, r.Name()); return nil })
+		}, tc.stdin, tc.words...)
+		if diff := cmp.Diff(tc.want, got); diff != "" || o.status != tc.status {
+			t.Errorf("%s: status %d, %s (-want +got):\n%s", tc.name, o.status, o.err, diff)
+		}
+	}
+}
+
+func TestVerbosityAndFormat(t *testing.T) {
+	say := func(_ context.Context, inv *Invocation) error {
+		inv.Log.Note("note")
+		inv.Log.Detail("detail")
+		if inv.Log.Verbose(2) {
+			inv.Log.Note("very")
+		}
+		return nil
+	}
+	for words, want := range map[string]string{
+		"":                            "oci-x: note: note\n",
+		"-q":                          "",
+		"-v":                          "oci-x: note: note\noci-x: note: detail\n",
+		"-vv":                         "oci-x: note: note\noci-x: note: detail\noci-x: note: very\n",
+		"-v -v":                       "oci-x: note: note\noci-x: note: detail\noci-x: note: very\n",
+		"--log-format json":           `{"level":"note","msg":"note","tool":"oci-x"}` + "\n",
+		"--log-format=json --verbose": `{"level":"note","msg":"note","tool":"oci-x"}` + "\n" + `{"level":"note","msg":"detail","tool":"oci-x"}` + "\n",
+	} {
+		if o := run(t, say, "", strings.Fields(words)...); o.err != want {
+			t.Errorf("oci-x %s prints %q, want %q", words, o.err, want)
+		}
+	}
+}
+
+func TestASignalCancels(t *testing.T) {
+	o := run(t, func(ctx context.Context, _ *Invocation) error {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(10 * time.Second):
+			return errors.New("the context was not cancelled")
+		}
+	}, "")
+	if o.status != 128+15 || !strings.Contains(o.err, "stopped by signal: terminated") {
+		t.Errorf("status %d, stderr %q", o.status, o.err)
+	}
+}
+
+func FuzzPermute(f *testing.F) {
+	f.Add("test --detach -b x -- y")
+	f.Add("-dtb x a -")
+	flags := []Flag{&BoolFlag{Name: "detach", Aliases: []string{"d"}}, &BoolFlag{Name: "tty", Aliases: []string{"t"}}, &StringFlag{Name: "bundle", Aliases: []string{"b"}}}
+	f.Fuzz(func(t *testing.T, line string) {
+		once, err := permute(strings.Split(line, " "), flags)
+		if err != nil {
+			if !errors.Is(err, fault.ErrUsage) {
+				t.Fatalf("permute(%q) = %v, which is no usage error", line, err)
+			}
+			return
+		}
+		for _, o := range once.operands {
+			if len(o) > 1 && o[0] == '-' {
+				t.Fatalf("permute(%q) takes the flag %q for an operand", line, o)
+			}
+		}
+		words := append(append([]string{}, once.operands...), once.flags...)
+		if once.trailing != nil {
+			words = append(append(words, "--"), once.trailing...)
+		}
+		twice, err := permute(words, flags)
+		if diff := cmp.Diff(once, twice, cmp.AllowUnexported(arguments{})); err != nil || diff != "" {
+			t.Fatalf("permute(%q) is not stable: %v\n%s", line, err, diff)
+		}
+	})
+}
