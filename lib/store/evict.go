@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Eviction removes the layers that nobody needs.
+type Eviction struct {
+	// Needs returns the keys that the bundle or layout dir needs; it may
+	// remove the directory when it holds nothing worth keeping, unless Dry.
+	Needs func(ctx context.Context, dir string) ([]Key, error)
+	// InUse reports whether the entry at path is part of a mount, whatever
+	// the bundles say.
+	InUse func(path string) bool
+	// Removed is told of each entry that is about to go.
+	Removed func(Entry) error
+	// Dry removes nothing.
+	Dry bool
+}
+
+// Evict removes every layer of every form that no root needs, and what dead
+// processes left. It holds the store alone meanwhile: a store in which layers
+// are being made or mounted is an error of kind fault.ErrTemporary.
+func (s *Store) Evict(ctx context.Context, e Eviction) error {
+	if _, err := os.Lstat(s.root); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if !e.Dry {
+		if err := s.prepare(); err != nil {
+			return err
+		}
+		release, err := s.exclude(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+		if err := s.sweep(); err != nil {
+			return err
+		}
+	}
+	needed, err := s.needed(ctx, e)
+	if err != nil {
+		return err
+	}
+	entries, err := s.Entries()
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if needed[entry.Key] || e.InUse(entry.Path) {
+			continue
+		}
+		if err := e.Removed(entry); err != nil {
+			return err
+		}
+		if e.Dry {
+			continue
+		}
+		if err := s.remove(ctx, entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) needed(ctx context.Context, e Eviction) (map[Key]bool, error) {
+	dirs, err := s.roots(e.Dry)
+	if err != nil {
+		return nil, err
+	}
+	needed := make(map[Key]bool)
+	for _, dir := range dirs {
+		keys, err := e.Needs(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			needed[key] = true
+		}
+	}
+	return needed, nil
+}
+
+// Entries lists what the store holds, in all forms.
+func (s *Store) Entries() ([]Entry, error) {
+	var entries []Entry
+	for _, kind := range []Kind{Layer, Chain} {
+		dirs, err := filepath.Glob(s.path(string(kind) + "*"))
+		if err != nil {
+			return nil, fmt.Errorf("list layers: %w", err)
+		}
+		for _, dir := range dirs {
+			more, err := entriesBelow(kind, dir)
+			if err != nil {
+				return nil, err
+			}
+			entries = append(entries, more...)
+		}
+	}
+	return entries, nil
+}
+
+func entriesBelow(kind Kind, dir string) ([]Entry, error) {
+	algorithms, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list layers: %w", err)
+	}
+	var entries []Entry
+	for _, algorithm := range algorithms {
+		names, err := os.ReadDir(filepath.Join(dir, algorithm.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("list layers: %w", err)
+		}
+		for _, name := range names {
+			image := strings.HasSuffix(name.Name(), imageSuffix)
+			if !name.IsDir() && !image {
+				continue
+			}
+			hex := strings.TrimSuffix(name.Name(), imageSuffix)
+			entries = append(entries, Entry{
+				Key:   Key{Kind: kind, Digest: digest.NewDigestFromEncoded(digest.Algorithm(algorithm.Name()), hex)},
+				Path:  filepath.Join(dir, algorithm.Name(), name.Name()),
+				Image: image,
+				base:  filepath.Join(dir, algorithm.Name(), hex),
+			})
+		}
+	}
+	return entries, nil
+}
+
+// remove takes the entry out of sight at once, by a rename, and then removes
+// it at leisure: a crash leaves it to the next sweep. An image is one unlink.
+func (s *Store) remove(ctx context.Context, e Entry) error {
+	if e.Image {
+		if err := os.Remove(e.Path); err != nil {
+			return fmt.Errorf("remove layer: %w", err)
+		}
+	} else {
+		tmp, err := s.temp(ctx)
+		if err != nil {
+			return err
+		}
+		if err := os.Rename(e.Path, filepath.Join(tmp.dir, "layer")); err != nil {
+			return errors.Join(fmt.Errorf("remove layer: %w", err), tmp.discard())
+		}
+		if err := tmp.discard(); err != nil {
+			return err
+		}
+	}
+	for _, suffix := range []string{sidecarSuffix, lockSuffix} {
+		if err := os.Remove(e.base + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove layer: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+)
+
+// Store is a cache of layers of one form.
+type Store struct {
+	root string
+	form Form
+}
+
+// At returns the store below the directory root, which must be absolute.
+// Nothing is made before something is put in.
+func At(root string, form Form) *Store { return &Store{root: root, form: form} }
+
+// Root is the directory of the store.
+func (s *Store) Root() string { return s.root }
+
+func (s *Store) path(words ...string) string {
+	return filepath.Join(append([]string{s.root}, words...)...)
+}
+
+// prepare makes the directories. They are the owner's alone: layers hold
+// setuid programs, which other users of the machine must not reach.
+func (s *Store) prepare() error {
+	if err := os.MkdirAll(filepath.Dir(s.root), 0o755); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
+	}
+	for _, dir := range []string{s.root, s.path("tmp"), s.path("roots"), s.path("mounts")} {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make state directory: %w", err)
+		}
+	}
+	return nil
+}
+
+// Kind tells layers from merged stacks of layers.
+type Kind string
+
+// The kinds of entries.
+const (
+	// Layer is one layer, named by its diffID.
+	Layer Kind = "layers"
+	// Chain is a stack of layers merged into one, named by its chainID: for
+	// layers that mean something else without those below them.
+	Chain Kind = "chains"
+)
+
+// Key names an entry.
+type Key struct {
+	Kind   Kind
+	Digest digest.Digest
+}
+
+// Entry is what the store holds for a key.
+type Entry struct {
+	Key
+	// Path is the directory, or the image file.
+	Path string
+	// Image tells the erofs image file from the directory.
+	Image bool
+	base  string
+}
+
+// base is the path of everything that belongs to the key, but for the ending.
+func (s *Store) base(key Key) (string, error) {
+	if err := layout.CheckDigest(key.Digest); err != nil {
+		return "", err
+	}
+	dir := string(key.Kind) + s.form.suffix()
+	return s.path(dir, string(key.Digest.Algorithm()), key.Digest.Encoded()), nil
+}
+
+// Dir is where the entry would stand in the form of a directory.
+func (s *Store) Dir(key Key) (string, error) { return s.base(key) }
+
+const (
+	imageSuffix   = ".erofs"
+	sidecarSuffix = ".json"
+	lockSuffix    = ".lock"
+)
+
+// Lookup finds the entry; ok is false when the store does not hold it.
+func (s *Store) Lookup(key Key) (entry Entry, ok bool, err error) {
+	base, err := s.base(key)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	for _, image := range []bool{false, true} {
+		e := Entry{Key: key, Path: base, Image: image, base: base}
+		want := uint32(unix.S_IFDIR)
+		if image {
+			e.Path += imageSuffix
+			want = unix.S_IFREG
+		}
+		var st unix.Stat_t
+		err := unix.Lstat(e.Path, &st)
+		switch {
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+			continue
+		case err != nil:
+			return Entry{}, false, fmt.Errorf("look for layer %s: %w", e.Path, err)
+		case st.Mode&unix.S_IFMT != want:
+			return Entry{}, false, fmt.Errorf("layer %s is neither a directory nor an image", e.Path)
+		}
+		return e, true, nil
+	}
+	return Entry{}, false, nil
+}
+
+// Sidecar decodes what Fill was given for the entry.
+func (e Entry) Sidecar(into any) error {
+	data, err := os.ReadFile(e.base + sidecarSuffix)
+	if err != nil {
+		return fmt.Errorf("read the notes on layer %s: %w", e.Digest, err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("read the notes on layer %s: %w", e.Digest, err)
+	}
+	return nil
+}
+
+// Maker extracts a layer: into the new path dir, of which only the parent
+// exists. It makes a directory there, or a regular file for an erofs image,
+// and returns the notes to keep beside it, which are encoded as JSON. It
+// must have verified the digest.
+type Maker func(ctx context.Context, dir string) (notes any, err error)
+
+// Fill returns the entry, and makes it first when it is not there. Whoever
+// comes second while it is being made waits, and uses it.
+func (s *Store) Fill(ctx context.Context, key Key, make Maker) (entry Entry, made bool, err error) {
+	entry, ok, err := s.Lookup(key)
+	if err != nil || ok {
+		return entry, false, err
+	}
+	base, err := s.base(key)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	if err := s.prepare(); err != nil {
+		return Entry{}, false, err
+	}
+	if err := os.MkdirAll(filepath.Dir(base), 0o700); err != nil {
+		return Entry{}, false, fmt.Errorf("make layer directory: %w", err)
+	}
+	lock, err := openLock(base + lockSuffix)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	defer lock.Close()
+	if err := flock(ctx, lock, unix.LOCK_EX); err != nil {
+		return Entry{}, false, err
+	}
+	if entry, ok, err = s.Lookup(key); err != nil || ok {
+		return entry, false, err
+	}
+	if err := s.make(ctx, base, make); err != nil {
+		return Entry{}, false, fmt.Errorf("layer %s: %w", key.Digest, err)
+	}
+	entry, ok, err = s.Lookup(key)
+	if err == nil && !ok {
+		err = fmt.Errorf("layer %s vanished from %s", key.Digest, base)
+	}
+	return entry, true, err
+}
+
+// make extracts below tmp, and publishes: notes first, the layer last.
+func (s *Store) make(ctx context.Context, base string, make Maker) (err error) {
+	tmp, err := s.temp(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, tmp.discard()) }()
+	work := filepath.Join(tmp.dir, "layer")
+	notes, err := make(ctx, work)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(notes)
+	if err != nil {
+		return fmt.Errorf("encode notes: %w", err)
+	}
+	sidecar := filepath.Join(tmp.dir, "notes")
+	if err := os.WriteFile(sidecar, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write notes: %w", err)
+	}
+	info, err := os.Lstat(work)
+	if err != nil {
+		return fmt.Errorf("stat the new layer: %w", err)
+	}
+	if err := tmp.sync(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	target := base
+	if info.Mode().IsRegular() {
+		target += imageSuffix
+	}
+	if err := os.Rename(sidecar, base+sidecarSuffix); err != nil {
+		return fmt.Errorf("publish notes: %w", err)
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, work, unix.AT_FDCWD, target, unix.RENAME_NOREPLACE); err != nil {
+		return fmt.Errorf("publish as %s: %w", target, err)
+	}
+	return syncDir(filepath.Dir(base))
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", dir, err)
+	}
+	return nil
+}
