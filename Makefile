@@ -91,7 +91,7 @@ build/man/%: man/%.md $(MD2MAN)
 
 .PHONY: completions
 completions: build ## make the completions for bash, zsh and fish in build/completions/
-	scripts/completions/generate bin build/completions
+	$(GO) run ./scripts/completions bin build/completions
 
 .PHONY: install
 install: build man completions ## install tools, pinned runc, pages and completions
