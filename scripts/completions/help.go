@@ -125,7 +125,7 @@ func parseFlag(head, text string) flag {
 
 // firstClause shortens a description to what fits beside a completion.
 func firstClause(text string) string {
-	for _, end := range []string{" (default", "; ", ": "} {
+	for _, end := range []string{" (", "; ", ": "} {
 		text, _, _ = strings.Cut(text, end)
 	}
 	return text
