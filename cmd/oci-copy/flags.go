@@ -1,0 +1,172 @@
+package main
+
+import (
+	"os"
+	"slices"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+	"github.com/oci-plumbing/oci-plumbing/lib/transport"
+)
+
+func flags() []cli.Flag {
+	return slices.Concat(selectionFlags(), shapeFlags(), trustFlags(), accessFlags(), transferFlags())
+}
+
+// selectionFlags say what of the source is copied.
+func selectionFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "platform", Usage: "copy the image for `OS/ARCH[/VARIANT]`; given more than once: an index of these"},
+		&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "copy an index with all its images"},
+		&cli.StringFlag{Name: "multi-arch", Usage: "what of an index is copied: `MODE` is system (the image for this host), all, or index-only"},
+	}
+}
+
+// shapeFlags say what the copy looks like.
+func shapeFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "manifest `FORMAT` at the destination: oci, v2s2 or v2s1 (default: the source's)"},
+		&cli.StringFlag{Name: "dest-compress-format", Usage: "compress layers with `FORMAT`: gzip, zstd or zstd:chunked"},
+		&cli.IntFlag{Name: "dest-compress-level", Usage: "compression `LEVEL`: gzip 1-9, zstd 1-20"},
+		&cli.BoolFlag{Name: "dest-force-compress-format", Usage: "recompress layers that have another format"},
+		&cli.BoolFlag{Name: "dest-compress", Usage: "compress all layers (dir: only)"},
+		&cli.BoolFlag{Name: "dest-decompress", Usage: "decompress all layers"},
+		&cli.BoolFlag{Name: "dest-oci-accept-uncompressed-layers", Usage: "store uncompressed layers as they are"},
+		&cli.BoolFlag{Name: "preserve-digests", Usage: "fail rather than change a manifest"},
+		&cli.StringSliceFlag{Name: "additional-tag", Usage: "a further `NAME:TAG` for the image in a docker-archive"},
+		&cli.StringFlag{Name: "digestfile", Usage: "write the digest of the copied manifest to `FILE`"},
+	}
+}
+
+// trustFlags are about signatures.
+func trustFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "policy", Usage: "signature policy `FILE` (default: policy.json of the user or the system; without one all is accepted)"},
+		&cli.BoolFlag{Name: "insecure-policy", Usage: "accept every image, whatever the policy files say"},
+		&cli.BoolFlag{Name: "require-signed", Usage: "refuse an image that no signature was verified for"},
+		&cli.StringFlag{Name: "registries.d", Usage: "`DIR` that configures the storage of signatures"},
+		&cli.BoolFlag{Name: "remove-signatures", Usage: "do not copy signatures"},
+	}
+}
+
+// accessFlags say how each side is reached.
+func accessFlags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "authfile", Usage: "credentials `FILE` (default: $REGISTRY_AUTH_FILE, then those of podman and docker)"},
+		&cli.StringFlag{Name: "creds", Usage: "credentials `USER[:PASSWORD]` for both sides"},
+		&cli.StringFlag{Name: "cert-dir", Usage: "`DIR` with *.crt, *.cert and *.key for both sides"},
+		&cli.BoolFlag{Name: "tls-verify", Usage: "false allows plain HTTP and unverified certificates on both sides", Value: true},
+	}
+	for _, side := range []string{"src", "dest"} {
+		flags = append(flags,
+			&cli.StringFlag{Name: side + "-authfile", Usage: "credentials `FILE` of this side"},
+			&cli.StringFlag{Name: side + "-creds", Usage: "credentials `USER[:PASSWORD]` of this side"},
+			&cli.StringFlag{Name: side + "-username", Usage: "user `NAME` of this side"},
+			&cli.StringFlag{Name: side + "-password", Usage: "`PASSWORD` of this side"},
+			&cli.BoolFlag{Name: side + "-no-creds", Usage: "send no credentials to this side"},
+			&cli.StringFlag{Name: side + "-registry-token", Usage: "bearer `TOKEN` for this side"},
+			&cli.StringFlag{Name: side + "-cert-dir", Usage: "`DIR` with *.crt, *.cert and *.key of this side"},
+			&cli.BoolFlag{Name: side + "-tls-verify", Usage: "false allows plain HTTP and unverified certificates on this side", Value: true},
+			&cli.StringFlag{Name: side + "-daemon-host", Usage: "`ADDRESS` of the Docker daemon (docker-daemon: only)"},
+			&cli.StringFlag{Name: side + "-shared-blob-dir", Usage: "`DIR` of blobs that several layouts share (oci: only)"},
+		)
+	}
+	return flags
+}
+
+// transferFlags say how the bytes travel.
+func transferFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "tmpdir", Usage: "`DIR` for big temporary files (default: $TMPDIR, then /var/tmp)"},
+		&cli.IntFlag{Name: "image-parallel-copies", Usage: "copy `N` blobs at once", Value: 6},
+	}
+}
+
+// optionsOf reads the flags.
+func optionsOf(inv *cli.Invocation) (*transport.Options, error) {
+	o := &transport.Options{
+		MultiArch:        inv.String("multi-arch"),
+		Format:           inv.String("format"),
+		Compression:      inv.String("dest-compress-format"),
+		ForceCompression: inv.Bool("dest-force-compress-format"),
+		Compress:         inv.Bool("dest-compress"),
+		Decompress:       inv.Bool("dest-decompress"),
+		KeepUncompressed: inv.Bool("dest-oci-accept-uncompressed-layers"),
+		PreserveDigests:  inv.Bool("preserve-digests"),
+		AdditionalTags:   inv.StringSlice("additional-tag"),
+		Policy:           inv.String("policy"),
+		InsecurePolicy:   inv.Bool("insecure-policy"),
+		RequireSigned:    inv.Bool("require-signed"),
+		RegistriesDir:    inv.String("registries.d"),
+		RemoveSignatures: inv.Bool("remove-signatures"),
+		TempDir:          inv.String("tmpdir"),
+		Parallel:         inv.Int("image-parallel-copies"),
+		UserAgent:        "oci-copy",
+		Stdin:            inv.In,
+		Stdout:           inv.Out,
+		Note:             inv.Log.Note,
+	}
+	if inv.IsSet("dest-compress-level") {
+		level := inv.Int("dest-compress-level")
+		o.CompressionLevel = &level
+	}
+	if inv.Bool("all") {
+		if o.MultiArch != "" && o.MultiArch != transport.MultiArchAll {
+			return nil, inv.Usage("--all and --multi-arch %s exclude each other", o.MultiArch)
+		}
+		o.MultiArch = transport.MultiArchAll
+	}
+	for _, s := range inv.StringSlice("platform") {
+		p, err := layout.ParsePlatform(s)
+		if err != nil {
+			return nil, err
+		}
+		o.Platforms = append(o.Platforms, p)
+	}
+	var err error
+	if o.Source, err = endpointOf(inv, "src"); err != nil {
+		return nil, err
+	}
+	o.Destination, err = endpointOf(inv, "dest")
+	return o, err
+}
+
+// endpointOf reads the flags of one side; those for both sides stand in for
+// what is missing.
+func endpointOf(inv *cli.Invocation, side string) (transport.Endpoint, error) {
+	either := func(name string) string {
+		if s := inv.String(side + "-" + name); s != "" {
+			return s
+		}
+		return inv.String(name)
+	}
+	e := transport.Endpoint{
+		AuthFile:    either("authfile"),
+		Credentials: either("creds"),
+		CertDir:     either("cert-dir"),
+		Anonymous:   inv.Bool(side + "-no-creds"),
+		Token:       inv.String(side + "-registry-token"),
+		DaemonHost:  inv.String(side + "-daemon-host"),
+		SharedBlobs: inv.String(side + "-shared-blob-dir"),
+	}
+	if user := inv.String(side + "-username"); user != "" {
+		e.Credentials = user + ":" + inv.String(side+"-password")
+	}
+	for _, name := range []string{side + "-tls-verify", "tls-verify"} {
+		if inv.IsSet(name) {
+			verify := inv.Bool(name)
+			e.TLSVerify = &verify
+			break
+		}
+	}
+	if e.Anonymous && e.Credentials != "" {
+		return e, inv.Usage("--%s-no-creds and credentials exclude each other", side)
+	}
+	if e.AuthFile != "" {
+		if _, err := os.Stat(e.AuthFile); err != nil {
+			return e, fault.NotFound("credentials file: %v", err)
+		}
+	}
+	return e, nil
+}

@@ -1,0 +1,277 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.podman.io/image/v5/copy"
+	"go.podman.io/image/v5/manifest"
+	"go.podman.io/image/v5/pkg/compression"
+	"go.podman.io/image/v5/signature"
+	"go.podman.io/image/v5/types"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// Copier copies images with one set of options. It may be used from several
+// goroutines.
+type Copier struct {
+	options Options
+	policy  *signature.Policy
+}
+
+// New checks the options and reads the signature policy.
+func New(options Options) (*Copier, error) {
+	c := &Copier{options: options}
+	if err := c.options.check(); err != nil {
+		return nil, err
+	}
+	var err error
+	c.policy, err = loadPolicy(&c.options)
+	return c, err
+}
+
+// check refuses what cannot be meant.
+func (o *Options) check() error {
+	switch o.Format {
+	case "", formatOCI, formatDocker, formatSigned:
+	default:
+		return fault.Usage("format %q is neither oci nor v2s2 nor v2s1", o.Format)
+	}
+	switch o.MultiArch {
+	case "", MultiArchSystem, MultiArchAll, MultiArchIndexOnly:
+	default:
+		return fault.Usage("multi-arch %q is neither system nor all nor index-only", o.MultiArch)
+	}
+	if o.MultiArch != "" && o.MultiArch != MultiArchSystem && len(o.Platforms) > 0 {
+		return fault.Usage("platforms and multi-arch %s exclude each other", o.MultiArch)
+	}
+	if o.Compression != "" {
+		if _, err := compression.AlgorithmByName(o.Compression); err != nil {
+			return fault.Usage("compression %q is neither gzip nor zstd nor zstd:chunked", o.Compression)
+		}
+	}
+	if o.RequireSigned && o.InsecurePolicy {
+		return fault.Usage("to require signatures and to accept everything exclude each other")
+	}
+	return nil
+}
+
+func (o *Options) note(format string, args ...any) {
+	if o.Note != nil {
+		o.Note(format, args...)
+	}
+}
+
+// parallel is how many blobs travel at once.
+func (c *Copier) parallel() int {
+	if c.options.Parallel > 0 {
+		return c.options.Parallel
+	}
+	return 6
+}
+
+// job is one copy.
+type job struct {
+	copier      *Copier
+	src, dst    *target
+	source      types.ImageSource
+	destination types.ImageDestination
+	tracker     *tracker
+}
+
+// Copy copies the image src to dst, both TRANSPORT:NAME.
+func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
+	begin := time.Now()
+	j := &job{copier: c, tracker: newTracker(c.options.Progress)}
+	var err error
+	if j.src, err = c.parse(src, source); err != nil {
+		return nil, err
+	}
+	if j.dst, err = c.parse(dst, destination); err != nil {
+		return nil, err
+	}
+	result, err := j.run(ctx)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = errors.Join(cause, err)
+		}
+		return nil, fmt.Errorf("copy %s to %s: %w", src, dst, classify(err))
+	}
+	result.Duration = time.Since(begin)
+	return result, nil
+}
+
+// run opens both ends, moves what can be moved as it is, and leaves the rest
+// to the library.
+func (j *job) run(ctx context.Context) (_ *Result, err error) {
+	o := &j.copier.options
+	srcSys, err := o.system(o.Source)
+	if err != nil {
+		return nil, err
+	}
+	dstSys, err := o.system(o.Destination)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.compression(dstSys); err != nil {
+		return nil, err
+	}
+	if j.source, err = j.src.ref.NewImageSource(ctx, srcSys); err != nil {
+		return nil, j.explain(ctx, srcSys, err)
+	}
+	owned := true
+	defer func() {
+		if owned {
+			err = errors.Join(err, j.source.Close())
+		}
+	}()
+	chosen, err := j.copier.choose(ctx, j.source, srcSys)
+	if err != nil {
+		return nil, j.explain(ctx, srcSys, err)
+	}
+	if j.destination, err = j.dst.ref.NewImageDestination(ctx, dstSys); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if owned {
+			err = errors.Join(err, j.destination.Close())
+		}
+	}()
+	if err := j.prefetch(ctx, chosen.images); err != nil {
+		return nil, err
+	}
+	owned = false // the library closes both
+	raw, err := j.library(ctx, chosen, srcSys, dstSys)
+	if err != nil {
+		return nil, err
+	}
+	return j.result(raw)
+}
+
+// library has the image library copy what is left.
+func (j *job) library(ctx context.Context, chosen *selection, srcSys, dstSys *types.SystemContext) ([]byte, error) {
+	o := &j.copier.options
+	pc, err := j.copier.policyContext()
+	if err != nil {
+		return nil, err
+	}
+	progress, wait := j.listen()
+	defer wait()
+	opts := &copy.Options{
+		RemoveSignatures:         o.RemoveSignatures,
+		SourceCtx:                srcSys,
+		DestinationCtx:           dstSys,
+		ProgressInterval:         100 * time.Millisecond,
+		Progress:                 progress,
+		PreserveDigests:          o.PreserveDigests,
+		ForceManifestMIMEType:    o.manifestType(),
+		ImageListSelection:       chosen.list,
+		Instances:                chosen.instances,
+		MaxParallelDownloads:     uint(j.copier.parallel()), //nolint:gosec // a small positive number
+		ForceCompressionFormat:   o.ForceCompression,
+		SparseManifestListAction: copy.KeepSparseManifestList,
+	}
+	if chosen.strip {
+		opts.SparseManifestListAction = copy.StripSparseManifestList
+	}
+	src := opened{ImageReference: j.src.ref, source: j.source}
+	dst := opened{ImageReference: j.dst.ref, destination: j.destination}
+	raw, err := copy.Image(ctx, pc, dst, src, opts)
+	return raw, errors.Join(err, pc.Destroy())
+}
+
+// listen turns the library's progress into events until wait is called.
+func (j *job) listen() (progress chan types.ProgressProperties, wait func()) {
+	progress = make(chan types.ProgressProperties, 64)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for p := range progress {
+			e := Event{Digest: p.Artifact.Digest, Size: p.Artifact.Size, Offset: int64(p.Offset)} //nolint:gosec // sizes fit
+			switch p.Event {
+			case types.ProgressEventNewArtifact:
+				e.Action = Begun
+			case types.ProgressEventRead:
+				e.Action = Moved
+			case types.ProgressEventDone:
+				e.Action = Done
+			case types.ProgressEventSkipped:
+				e.Action = Reused
+			default:
+				continue
+			}
+			j.tracker.event(e)
+		}
+	}()
+	return progress, func() {
+		close(progress)
+		<-done
+	}
+}
+
+// result describes what was written.
+func (j *job) result(raw []byte) (*Result, error) {
+	d, err := manifest.Digest(raw)
+	if err != nil {
+		return nil, fmt.Errorf("digest of the manifest: %w", err)
+	}
+	result := &Result{
+		Reference: j.dst.String(),
+		Digest:    d,
+		MediaType: manifest.GuessMIMEType(raw),
+		Size:      int64(len(raw)),
+		Blobs:     j.tracker.blobs,
+	}
+	if d, ok := j.destination.(interface{ undo(context.Context) error }); ok {
+		result.undo = d.undo
+	}
+	return result, nil
+}
+
+// manifestType is the media type that --format stands for.
+func (o *Options) manifestType() string {
+	switch o.Format {
+	case formatOCI:
+		return ispec.MediaTypeImageManifest
+	case formatDocker:
+		return manifest.DockerV2Schema2MediaType
+	case formatSigned:
+		return manifest.DockerV2Schema1SignedMediaType
+	default:
+		return ""
+	}
+}
+
+// compression sets what layers are compressed with on the way.
+func (o *Options) compression(sys *types.SystemContext) error {
+	if o.Compression == "" {
+		return nil
+	}
+	algorithm, err := compression.AlgorithmByName(o.Compression)
+	if err != nil {
+		return fmt.Errorf("compression %q: %w", o.Compression, err)
+	}
+	sys.CompressionFormat = &algorithm
+	return nil
+}
+
+// opened is a reference whose source or destination is open already. The
+// library gets the very object, and closes it.
+type opened struct {
+	types.ImageReference
+	source      types.ImageSource
+	destination types.ImageDestination
+}
+
+func (o opened) NewImageSource(context.Context, *types.SystemContext) (types.ImageSource, error) {
+	return o.source, nil
+}
+
+func (o opened) NewImageDestination(context.Context, *types.SystemContext) (types.ImageDestination, error) {
+	return o.destination, nil
+}

@@ -1,0 +1,69 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"go.podman.io/image/v5/image"
+	ocilayout "go.podman.io/image/v5/oci/layout"
+	"go.podman.io/image/v5/types"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+)
+
+// layoutRef is an image in an OCI layout. The library's own reference below it
+// answers what the signature policy asks; all bytes go through lib/layout.
+type layoutRef struct {
+	types.ImageReference
+	copier *Copier
+	ref    layout.Reference
+	shared string
+}
+
+func (c *Copier) newLayoutRef(ref layout.Reference, end side) (*layoutRef, error) {
+	shared := c.options.Source.SharedBlobs
+	if end == destination {
+		shared = c.options.Destination.SharedBlobs
+	}
+	// The library resolves symbolic links of the path now, which needs a
+	// parent directory to exist.
+	if end == destination {
+		if err := os.MkdirAll(filepath.Dir(ref.Dir), 0o777); err != nil {
+			return nil, fmt.Errorf("create the parent directory: %w", err)
+		}
+	}
+	inner, err := ocilayout.NewReference(ref.Dir, ref.Tag)
+	if err != nil {
+		return nil, fmt.Errorf("reference %s: %w", ref, err)
+	}
+	return &layoutRef{ImageReference: inner, copier: c, ref: ref, shared: shared}, nil
+}
+
+func (r *layoutRef) layoutOptions() []layout.Option {
+	if r.shared == "" {
+		return nil
+	}
+	return []layout.Option{layout.SharedBlobs(r.shared)}
+}
+
+// NewImage opens the image for reading.
+func (r *layoutRef) NewImage(ctx context.Context, sys *types.SystemContext) (types.ImageCloser, error) {
+	src, err := r.NewImageSource(ctx, sys)
+	if err != nil {
+		return nil, err
+	}
+	return image.FromSource(ctx, sys, src)
+}
+
+// NewImageSource opens the layout for reading.
+func (r *layoutRef) NewImageSource(ctx context.Context, _ *types.SystemContext) (types.ImageSource, error) {
+	return r.open(ctx)
+}
+
+// NewImageDestination opens the layout for writing, and makes it when it is
+// not there.
+func (r *layoutRef) NewImageDestination(ctx context.Context, _ *types.SystemContext) (types.ImageDestination, error) {
+	return r.create(ctx)
+}

@@ -1,0 +1,176 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.podman.io/image/v5/image"
+	"go.podman.io/image/v5/manifest"
+	"go.podman.io/image/v5/types"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// blobSource is a source that gives blobs which verify themselves while they
+// are read: the wrong bytes end with a refusal in place of io.EOF.
+type blobSource interface {
+	openBlob(ctx context.Context, desc ispec.Descriptor) (io.ReadCloser, error)
+}
+
+// sectionSource is a blobSource whose blobs are parts of local files, which
+// the kernel can copy; nothing of them is verified.
+type sectionSource interface {
+	openSection(desc ispec.Descriptor) (f *os.File, offset int64, err error)
+}
+
+// blobDestination takes blobs unchanged, and from several goroutines.
+type blobDestination interface {
+	hasBlob(ctx context.Context, desc ispec.Descriptor) (bool, error)
+	putStream(ctx context.Context, desc ispec.Descriptor, verified io.Reader) error
+}
+
+// sectionDestination is a blobDestination on a local file system. It hashes
+// what it has stored.
+type sectionDestination interface {
+	putSection(ctx context.Context, desc ispec.Descriptor, f *os.File, offset int64, moved func(int64)) error
+}
+
+// prefetch moves the blobs of the selected images ahead of the library, which
+// then finds them at the destination and only has to see to the manifests. So
+// blobs travel without being hashed twice or copied through small buffers, as
+// many at a time as is useful, and the first failure stops all others.
+//
+// It does nothing where a layer has to change on the way.
+func (j *job) prefetch(ctx context.Context, images []*digest.Digest) error {
+	src, ok := j.source.(blobSource)
+	if !ok {
+		return nil
+	}
+	dst, ok := j.destination.(blobDestination)
+	if !ok || j.changesLayers() {
+		return nil
+	}
+	var blobs []ispec.Descriptor
+	for _, instance := range images {
+		descs, err := j.blobsOf(ctx, instance)
+		if err != nil {
+			return err
+		}
+		for _, desc := range descs {
+			if !slices.ContainsFunc(blobs, func(d ispec.Descriptor) bool { return d.Digest == desc.Digest }) {
+				blobs = append(blobs, desc)
+			}
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(j.copier.parallel())
+	for _, desc := range blobs {
+		group.Go(func() error { return j.move(ctx, src, dst, desc) })
+	}
+	return group.Wait()
+}
+
+// changesLayers reports whether the options ask for other layers than the
+// source's.
+func (j *job) changesLayers() bool {
+	o := &j.copier.options
+	return o.Compression != "" || o.ForceCompression || o.Compress || o.Decompress || o.Format == formatSigned ||
+		len(o.Encryption.EncryptFor) > 0 || len(o.Encryption.DecryptWith) > 0
+}
+
+// blobsOf lists config and layers of an image that the policy allows; none
+// when the library has to change a layer.
+func (j *job) blobsOf(ctx context.Context, instance *digest.Digest) ([]ispec.Descriptor, error) {
+	img := image.UnparsedInstance(j.source, instance)
+	if err := j.copier.allowed(ctx, img); err != nil {
+		return nil, err
+	}
+	raw, mediaType, err := img.Manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch mediaType {
+	case ispec.MediaTypeImageManifest, manifest.DockerV2Schema2MediaType:
+	default:
+		return nil, nil
+	}
+	m, err := decodeManifest(raw)
+	if err != nil {
+		return nil, fmt.Errorf("manifest: %w", err)
+	}
+	compress := j.destination.DesiredLayerCompression() == types.Compress
+	var descs []ispec.Descriptor
+	for _, layer := range m.Layers {
+		if compress && isUncompressed(layer.MediaType) || isEncrypted(layer) {
+			return nil, nil
+		}
+		if !isForeign(layer) {
+			descs = append(descs, layer)
+		}
+	}
+	return append(descs, m.Config), nil
+}
+
+// move brings one blob to the destination, unless it is there.
+func (j *job) move(ctx context.Context, src blobSource, dst blobDestination, desc ispec.Descriptor) error {
+	had, err := dst.hasBlob(ctx, desc)
+	if err != nil {
+		return err
+	}
+	if had {
+		j.tracker.event(Event{Action: Reused, Digest: desc.Digest, Size: desc.Size})
+		return nil
+	}
+	j.tracker.event(Event{Action: Begun, Digest: desc.Digest, Size: desc.Size})
+	moved := j.tracker.mover(desc.Digest, desc.Size)
+	if err := j.carry(ctx, src, dst, desc, moved); err != nil {
+		if errors.Is(err, context.Canceled) {
+			return errors.Join(context.Cause(ctx), err)
+		}
+		return err
+	}
+	j.tracker.event(Event{Action: Done, Digest: desc.Digest, Size: desc.Size, Offset: desc.Size})
+	return nil
+}
+
+// carry moves the bytes in the fastest way that both sides know.
+func (j *job) carry(ctx context.Context, src blobSource, dst blobDestination, desc ispec.Descriptor, moved func(int64)) (err error) {
+	if desc.Size < 0 {
+		return fault.Refused("descriptor of %s has the negative size %d", desc.Digest, desc.Size)
+	}
+	sections, ok1 := src.(sectionSource)
+	files, ok2 := dst.(sectionDestination)
+	if ok1 && ok2 {
+		f, offset, err := sections.openSection(desc)
+		if err != nil {
+			return err
+		}
+		return errors.Join(files.putSection(ctx, desc, f, offset, moved), f.Close())
+	}
+	r, err := src.openBlob(ctx, desc)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dst.putStream(ctx, desc, &countingReader{r: r, moved: moved}), r.Close())
+}
+
+// countingReader tells how far a stream has got.
+type countingReader struct {
+	r     io.Reader
+	moved func(int64)
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if n > 0 {
+		c.moved(int64(n))
+	}
+	return n, err
+}

@@ -1,0 +1,140 @@
+package transport
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.podman.io/image/v5/directory"
+	"go.podman.io/image/v5/docker"
+	dockerarchive "go.podman.io/image/v5/docker/archive"
+	"go.podman.io/image/v5/docker/daemon"
+	ociarchive "go.podman.io/image/v5/oci/archive"
+	"go.podman.io/image/v5/sif"
+	"go.podman.io/image/v5/tarball"
+	"go.podman.io/image/v5/transports"
+	"go.podman.io/image/v5/types"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+)
+
+// side is the end of a copy that a reference stands for.
+type side int
+
+const (
+	source side = iota
+	destination
+)
+
+func (s side) String() string {
+	if s == source {
+		return "source"
+	}
+	return "destination"
+}
+
+// library are the transports that the image library serves, by name.
+var library = map[string]types.ImageTransport{
+	"docker":         docker.Transport,
+	"docker-archive": dockerarchive.Transport,
+	"docker-daemon":  daemon.Transport,
+	"dir":            directory.Transport,
+	"oci-archive":    ociarchive.Transport,
+	"sif":            sif.Transport,
+	"tarball":        tarball.Transport,
+}
+
+// storageTransport is there only in builds with the tag containers_storage.
+const storageTransport = "containers-storage"
+
+// readOnly are the transports that cannot be a destination.
+var readOnly = []string{"sif", "tarball"}
+
+// Transports lists the transports of this build in the form in which a
+// reference begins with them.
+func Transports() []string {
+	names := []string{"oci:"}
+	for name := range library {
+		if name == "docker" {
+			name = "docker://"
+		} else {
+			name += ":"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// target is one end of a copy.
+type target struct {
+	// transport is its name, without the colon.
+	transport string
+	// name is what stands behind the colon.
+	name string
+	// ref reaches it.
+	ref types.ImageReference
+	// layout is set for oci.
+	layout layout.Reference
+}
+
+// parse reads a reference of any transport.
+func (c *Copier) parse(s string, end side) (*target, error) {
+	transport, name, ok := strings.Cut(s, ":")
+	if !ok {
+		return nil, unknownTransport(s, end)
+	}
+	if end == destination && slices.Contains(readOnly, transport) {
+		return nil, fault.Usage("%s: cannot be a destination; it can only be read", transport)
+	}
+	t := &target{transport: transport, name: name}
+	var err error
+	switch known := library[transport]; {
+	case transport == "oci":
+		if t.layout, err = layout.ParseReference(s); err == nil {
+			t.ref, err = c.newLayoutRef(t.layout, end)
+		}
+	case known != nil:
+		t.ref, err = known.ParseReference(name)
+	case transport == storageTransport:
+		err = fault.Hint(fault.Usage("this build does not speak %s:", storageTransport),
+			"build with -tags %s, or use: podman push IMAGE oci:DIR:TAG, podman pull oci:DIR:TAG", "containers_storage")
+	default:
+		return nil, unknownTransport(s, end)
+	}
+	if err != nil {
+		return nil, fault.As(fault.ErrUsage, fmt.Errorf("%s %q: %w", end, s, err))
+	}
+	return t, nil
+}
+
+func unknownTransport(s string, end side) error {
+	err := fault.Usage("%s %q does not begin with a transport; there are %s", end, s, strings.Join(Transports(), " "))
+	if filepath.IsAbs(s) || strings.HasPrefix(s, ".") {
+		return fault.Hint(err, "an OCI layout is written oci:%s", s)
+	}
+	return fault.Hint(err, "an image of a registry is written docker://%s, one in a layout oci:DIR:TAG", s)
+}
+
+// String is the reference in a form that can be typed again anywhere: paths in
+// it are absolute.
+func (t *target) String() string {
+	switch t.transport {
+	case "oci":
+		return t.layout.String()
+	case "dir", "oci-archive", "docker-archive", "sif":
+		path, rest, hasRest := strings.Cut(t.name, ":")
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			abs = path
+		}
+		if hasRest {
+			abs += ":" + rest
+		}
+		return t.transport + ":" + abs
+	default:
+		return transports.ImageName(t.ref)
+	}
+}

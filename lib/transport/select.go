@@ -1,0 +1,121 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"go.podman.io/image/v5/copy"
+	"go.podman.io/image/v5/image"
+	"go.podman.io/image/v5/manifest"
+	"go.podman.io/image/v5/types"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+)
+
+// selection is what of the source gets copied.
+type selection struct {
+	// list and instances are what the library is told.
+	list      copy.ImageListSelection
+	instances []digest.Digest
+	strip     bool
+	// images are the manifests to copy; nil among them is the top one.
+	images []*digest.Digest
+}
+
+// choose reads the top manifest and decides what of it gets copied.
+func (c *Copier) choose(ctx context.Context, src types.ImageSource, sys *types.SystemContext) (*selection, error) {
+	raw, mediaType, err := image.UnparsedInstance(src, nil).Manifest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !manifest.MIMETypeIsMultiImage(mediaType) {
+		return &selection{images: []*digest.Digest{nil}}, nil
+	}
+	index, err := decodeIndex(raw)
+	if err != nil {
+		return nil, fmt.Errorf("index: %w", err)
+	}
+	switch {
+	case c.options.MultiArch == MultiArchAll:
+		return &selection{list: copy.CopyAllImages, images: instancesOf(index.Manifests)}, nil
+	case c.options.MultiArch == MultiArchIndexOnly:
+		return &selection{list: copy.CopySpecificImages}, nil
+	case len(c.options.Platforms) > 1:
+		return c.choosePlatforms(index)
+	}
+	return chooseOne(raw, mediaType, index, sys)
+}
+
+// chooseOne lets the library choose the image for one platform, and says what
+// there is when none suits.
+func chooseOne(raw []byte, mediaType string, index *ispec.Index, sys *types.SystemContext) (*selection, error) {
+	list, err := manifest.ListFromBlob(raw, mediaType)
+	if err != nil {
+		return nil, fault.As(fault.ErrRefused, fmt.Errorf("index: %w", err))
+	}
+	chosen, err := list.ChooseInstance(sys)
+	if err != nil {
+		want := layout.HostPlatform()
+		if sys.ArchitectureChoice != "" {
+			want = layout.Platform{OS: sys.OSChoice, Architecture: sys.ArchitectureChoice, Variant: sys.VariantChoice}
+		}
+		return nil, noImageFor(want, index)
+	}
+	return &selection{images: []*digest.Digest{&chosen}}, nil
+}
+
+// choosePlatforms takes the images of several platforms, and an index of just
+// these: registries refuse an index that names what they do not have.
+func (c *Copier) choosePlatforms(index *ispec.Index) (*selection, error) {
+	s := &selection{list: copy.CopySpecificImages, strip: !c.options.PreserveDigests}
+	for _, want := range c.options.Platforms {
+		found := false
+		for _, desc := range index.Manifests {
+			if p := platformOf(desc); matches(want, p) && !slices.Contains(s.instances, desc.Digest) {
+				s.instances = append(s.instances, desc.Digest)
+				found = true
+			}
+		}
+		if !found {
+			return nil, noImageFor(want, index)
+		}
+	}
+	for i := range s.instances {
+		s.images = append(s.images, &s.instances[i])
+	}
+	return s, nil
+}
+
+// matches reports whether p is what was asked for; without a variant asked
+// for, all variants are.
+func matches(want, p layout.Platform) bool {
+	return want.OS == p.OS && want.Architecture == p.Architecture && (want.Variant == "" || want.Variant == p.Variant)
+}
+
+func noImageFor(want layout.Platform, index *ispec.Index) error {
+	var there []string
+	for _, desc := range index.Manifests {
+		name := platformOf(desc).String()
+		if desc.Platform == nil {
+			name = "@" + desc.Digest.String()
+		}
+		if !slices.Contains(there, name) && name != "unknown/unknown" {
+			there = append(there, name)
+		}
+	}
+	return fault.Hint(fault.NotFound("no image for platform %s, there is %s", want, strings.Join(there, ", ")),
+		"choose with --platform OS/ARCHITECTURE[/VARIANT], or take --all")
+}
+
+func instancesOf(descs []ispec.Descriptor) []*digest.Digest {
+	var all []*digest.Digest
+	for i := range descs {
+		all = append(all, &descs[i].Digest)
+	}
+	return all
+}
