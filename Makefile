@@ -76,7 +76,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 lint: $(LINTER) $(ROFF) ## check the code, the scripts and the pages
 	$(LINTER) run ./...
 	shellcheck $(SCRIPTS)
-	mandoc -Tlint -W warning $(ROFF)
+	mandoc -Tlint $(ROFF)
 
 .PHONY: format
 format: $(LINTER) ## format the code
@@ -85,9 +85,11 @@ format: $(LINTER) ## format the code
 .PHONY: man
 man: $(ROFF) ## render the manual pages into build/man/
 
-build/man/%: man/%.md $(MD2MAN)
+build/man/%: man/%.md man/roff.awk $(MD2MAN)
 	@mkdir -p $(@D)
-	$(MD2MAN) -in $< -out $@
+	$(MD2MAN) -in $< -out $@.raw
+	awk -f man/roff.awk $@.raw > $@
+	@rm $@.raw
 
 .PHONY: completions
 completions: build ## make the completions for bash, zsh and fish in build/completions/
