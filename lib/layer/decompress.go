@@ -1,0 +1,157 @@
+package layer
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// zstdWindow bounds what a frame may make the decoder remember. RFC 8878
+// recommends that decoders support 8 MiB, and that encoders keep below.
+const zstdWindow = 8 << 20
+
+// decompress returns the plain stream of a blob whose media type promises
+// want. Bytes that say otherwise are refused, unless they are to be believed.
+//
+// The stream is at its end only when all of the blob has been read, so that
+// a reader which verifies the blob has seen every byte.
+func decompress(blob io.Reader, want Compression, believeBytes bool) (io.ReadCloser, error) {
+	in := bufio.NewReaderSize(blob, 256<<10)
+	head, err := in.Peek(6)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	got, name, ok := sniff(head)
+	switch {
+	case !ok:
+		return nil, fault.Hint(fault.Refused("the layer is packed with %s, which is not supported", name),
+			"repack the image with gzip or zstd layers first")
+	case len(head) == 0:
+		return io.NopCloser(in), nil
+	case got != want && !believeBytes:
+		return nil, fault.Hint(fault.Refused("the media type says %s, but the bytes are %s", want, name),
+			"--sniff believes the bytes")
+	}
+	switch got {
+	case Gzip:
+		return newGunzip(in)
+	case Zstd:
+		return newUnzstd(in)
+	default:
+		return io.NopCloser(in), nil
+	}
+}
+
+// gunzip reads the members of a gzip file one by one, and then insists that
+// nothing but NUL padding follows.
+type gunzip struct {
+	in     *bufio.Reader
+	member *gzip.Reader
+	ended  bool
+}
+
+func newGunzip(in *bufio.Reader) (io.ReadCloser, error) {
+	member, err := gzip.NewReader(in)
+	if err != nil {
+		return nil, broken(fmt.Errorf("gzip: %w", err))
+	}
+	member.Multistream(false)
+	return &gunzip{in: in, member: member}, nil
+}
+
+func (g *gunzip) Read(p []byte) (int, error) {
+	for !g.ended {
+		n, err := g.member.Read(p)
+		switch {
+		case errors.Is(err, io.EOF):
+			if err := g.nextMember(); err != nil {
+				return n, err
+			}
+		case err != nil:
+			return n, broken(fmt.Errorf("gzip: %w", err))
+		}
+		if n > 0 {
+			return n, nil
+		}
+	}
+	return 0, io.EOF
+}
+
+// nextMember goes on with the member that follows, or finds the end.
+func (g *gunzip) nextMember() error {
+	head, err := g.in.Peek(1)
+	switch {
+	case errors.Is(err, io.EOF):
+		g.ended = true
+		return nil
+	case err != nil:
+		return err
+	case head[0] == 0:
+		g.ended = true
+		return onlyNULs(g.in)
+	}
+	if err := g.member.Reset(g.in); err != nil {
+		return broken(fmt.Errorf("gzip: bytes after the last member: %w", err))
+	}
+	g.member.Multistream(false)
+	return nil
+}
+
+func (g *gunzip) Close() error { return nil }
+
+// onlyNULs reads to the end.
+func onlyNULs(in *bufio.Reader) error {
+	for {
+		b, err := in.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case b != 0:
+			return fault.Refused("gzip: bytes that are neither padding nor a member follow the last member")
+		}
+	}
+}
+
+// unzstd gives the decoder's errors their kind.
+type unzstd struct{ decoder *zstd.Decoder }
+
+func newUnzstd(in io.Reader) (io.ReadCloser, error) {
+	decoder, err := zstd.NewReader(in,
+		zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+		zstd.WithDecoderMaxWindow(zstdWindow))
+	if err != nil {
+		return nil, broken(fmt.Errorf("zstd: %w", err))
+	}
+	return &unzstd{decoder}, nil
+}
+
+func (u *unzstd) Read(p []byte) (int, error) {
+	n, err := u.decoder.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = broken(fmt.Errorf("zstd: %w", err))
+	}
+	return n, err
+}
+
+func (u *unzstd) Close() error {
+	u.decoder.Close()
+	return nil
+}
+
+// broken marks a decoder's error as the input's fault, unless what lies
+// below (a disk, a digest, a cancelled context) has said otherwise already.
+func broken(err error) error {
+	var system interface{ Timeout() bool } // syscall.Errno and what wraps it
+	if errors.As(err, &system) {
+		return err
+	}
+	return fault.As(fault.ErrRefused, err)
+}

@@ -1,0 +1,165 @@
+package layer
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// never is the layer of what no layer has named.
+const never = -1
+
+// node is a name in the tree that is being made. One goroutine owns all
+// nodes, so they need no lock; name and parent never change.
+type node struct {
+	name   string
+	parent *node
+	ino    *inode
+	dir    *directory // of a directory, else nil
+
+	// touched is the layer that last named this path or one below it.
+	touched int32
+	// explicit is the layer whose entry last described it; never, for a
+	// directory that exists only because something is in it.
+	explicit int32
+}
+
+// inode is what hard links share.
+type inode struct {
+	kind     byte // a type flag, or flagWhiteout
+	mode     uint16
+	uid, gid uint32 // of the image
+	nlink    int32
+	mtime    timespec
+	size     int64
+	link     string // target of a symlink
+	major    uint32
+	minor    uint32
+	xattrs   []xattr
+
+	// device is the type flag of a device that became an empty file, and
+	// deviceMode its permissions.
+	device     byte
+	deviceMode uint16
+
+	// layer and ordinal say which entry of which layer it came from.
+	layer, ordinal int32
+
+	// The writer sets digest, and then written.
+	digest  [32]byte
+	written atomic.Bool
+}
+
+// flagWhiteout marks a name that hides one of a lower layer, in overlay form.
+const flagWhiteout = 'W'
+
+// directory is what a directory has beyond its inode.
+type directory struct {
+	children []*node
+	index    map[string]*node // of children, once there are many
+	handle   *handle          // nil unless open
+	opaque   bool             // hides what lower layers have here, in overlay form
+	// existing was there before the first layer: only what is asked for is
+	// changed, and what it holds is read when it is first needed.
+	existing bool
+	unread   bool
+}
+
+// indexFrom is the number of children from which on a map beats a scan.
+const indexFrom = 12
+
+func newDir(parent *node, name string) *node {
+	return &node{name: name, parent: parent, ino: &inode{kind: flagDir, nlink: 1}, dir: &directory{}, touched: never, explicit: never}
+}
+
+func (d *directory) child(name string) *node {
+	if d.index != nil {
+		return d.index[name]
+	}
+	for _, c := range d.children {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (d *directory) add(n *node) {
+	d.children = append(d.children, n)
+	switch {
+	case d.index != nil:
+		d.index[n.name] = n
+	case len(d.children) >= indexFrom:
+		d.index = make(map[string]*node, 2*indexFrom)
+		for _, c := range d.children {
+			d.index[c.name] = c
+		}
+	}
+}
+
+func (d *directory) drop(n *node) {
+	i := slices.Index(d.children, n)
+	last := len(d.children) - 1
+	d.children[i] = d.children[last]
+	d.children[last] = nil
+	d.children = d.children[:last]
+	if d.index != nil {
+		delete(d.index, n.name)
+	}
+}
+
+// sorted puts the children in the order of their bytes.
+func (d *directory) sorted() []*node {
+	slices.SortFunc(d.children, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	return d.children
+}
+
+// path returns the path below the root, "." for the root itself.
+func (n *node) path() string {
+	if n.parent == nil {
+		return "."
+	}
+	var names []string
+	for ; n.parent != nil; n = n.parent {
+		names = append(names, n.name)
+	}
+	slices.Reverse(names)
+	return strings.Join(names, "/")
+}
+
+// walk visits the tree below and with n: a directory before its children
+// (pre) and again after them (post). Either may be nil. It needs no stack of
+// its own per level, so that depth costs nothing.
+func (n *node) walk(pre, post func(*node) error) error {
+	type step struct {
+		n    *node
+		next int
+	}
+	visit := func(f func(*node) error, n *node) error {
+		if f == nil {
+			return nil
+		}
+		return f(n)
+	}
+	if err := visit(pre, n); err != nil {
+		return err
+	}
+	stack := []step{{n: n}}
+	for len(stack) > 0 {
+		top := &stack[len(stack)-1]
+		if top.n.dir == nil || top.next == len(top.n.dir.children) {
+			if err := visit(post, top.n); err != nil {
+				return err
+			}
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		child := top.n.dir.children[top.next]
+		top.next++
+		if err := visit(pre, child); err != nil {
+			return err
+		}
+		stack = append(stack, step{n: child})
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+package layer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// The buffers of a run: what the layers ahead share, and what is kept for the
+// one that is being applied.
+const (
+	sharedChunks   = 64
+	reservedChunks = 32
+)
+
+// Unpack merges the layers, lowest first, into the directory rootfs, which
+// must be empty unless Options.Existing says otherwise. The digests of all
+// layers have been compared when it returns without an error.
+func Unpack(ctx context.Context, src Source, layers []Layer, rootfs string, opt Options) (*Result, error) {
+	opt = opt.withDefaults()
+	if err := check(layers); err != nil {
+		return nil, err
+	}
+	if err := opt.checkMaps(); err != nil {
+		return nil, err
+	}
+	a, err := bottomUp(ctx, src, layers, rootfs, opt, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{tree: a, Placeholders: a.placeholders()}, nil
+}
+
+// Extract makes one layer the directory dir, which must be empty, in the form
+// that overlayfs stacks: whiteouts are character devices 0:0, opaque
+// directories carry an xattr, and the attributes of the image that overlayfs
+// would obey are escaped.
+func Extract(ctx context.Context, src Source, l Layer, dir string, opt Options) (*Sidecar, error) {
+	opt = opt.withDefaults()
+	opt.Existing = false
+	if err := check([]Layer{l}); err != nil {
+		return nil, err
+	}
+	a, err := bottomUp(ctx, src, []Layer{l}, dir, opt, true)
+	if err != nil {
+		return nil, err
+	}
+	return a.sidecar(), nil
+}
+
+// check refuses what cannot be a layer before anything is written.
+func check(layers []Layer) error {
+	for i, l := range layers {
+		if _, err := CompressionOf(l.Descriptor.MediaType); err != nil {
+			return fmt.Errorf("%s: %w", describe(i, l.Descriptor), err)
+		}
+		if err := l.DiffID.Validate(); err != nil {
+			return fault.Refused("%s: diff_id %q: %w", describe(i, l.Descriptor), l.DiffID, err)
+		}
+	}
+	return nil
+}
+
+// checkMaps refuses maps without an owner for the directories that have no
+// entry.
+func (o Options) checkMaps() error {
+	if _, err := o.UIDMap.ToHost(0); err != nil {
+		return fault.Usage("uid map: %w", err)
+	}
+	if _, err := o.GIDMap.ToHost(0); err != nil {
+		return fault.Usage("gid map: %w", err)
+	}
+	return nil
+}
+
+// bottomUp applies the layers one after the other.
+func bottomUp(ctx context.Context, src Source, layers []Layer, dir string, opt Options, overlay bool) (*applier, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a := newApplier(ctx, opt, nil)
+	a.overlay = overlay
+	d, err := newDisk(ctx, dir, a.root, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	a.ctx, a.store = d.ctx, d
+
+	err = eachLayer(d.ctx, d.cancel, src, layers, opt, d.flush, func(i int, r *tarReader) error {
+		return a.layerFrom(i, r)
+	})
+	if err == nil && overlay {
+		err = a.whiteouts(d)
+	}
+	if err == nil {
+		err = a.finish(d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// eachLayer inflates the layers, some of them ahead, and has each archive
+// applied in turn. idle is called before the parser may have to wait.
+func eachLayer(ctx context.Context, cancel context.CancelCauseFunc, src Source, layers []Layer, opt Options, idle func(), apply func(int, *tarReader) error) error {
+	supply := newSupply(sharedChunks, reservedChunks)
+	streams := make([]*stream, len(layers))
+	started := 0
+	var failure error
+	for i, l := range layers {
+		for ; failure == nil && started < min(len(layers), i+1+opt.Writers); started++ {
+			streams[started] = start(ctx, src, layers[started], supply, opt)
+		}
+		if streams[i] == nil {
+			break
+		}
+		if failure == nil {
+			close(streams[i].current)
+			failure = oneLayer(ctx, streams[i], i, idle, apply)
+			if failure != nil {
+				cancel(failure)
+			}
+		}
+		if err := streams[i].finish(failure != nil); err != nil && failure == nil {
+			failure = err
+			cancel(failure)
+		}
+		if failure != nil {
+			failure = annotate(failure, i, l)
+		}
+	}
+	return failure
+}
+
+// annotate names the layer, once, and gives an error of the kernel about a
+// name or a number in the archive its kind.
+func annotate(err error, i int, l Layer) error {
+	var named *layerError
+	if errors.As(err, &named) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &layerError{describe(i, l.Descriptor), err}
+}
+
+// layerError says in which layer it happened.
+type layerError struct {
+	layer string
+	err   error
+}
+
+func (e *layerError) Error() string { return e.layer + ": " + e.err.Error() }
+func (e *layerError) Unwrap() error { return e.err }
+
+// oneLayer applies one archive, and reads its stream to the end.
+func oneLayer(ctx context.Context, s *stream, i int, idle func(), apply func(int, *tarReader) error) error {
+	r := newTarReader(ctx, func(ctx context.Context) (*chunk, error) {
+		idle()
+		return s.next(ctx)
+	})
+	defer r.close()
+	if err := apply(i, r); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return r.drain()
+}
+
+func (a *applier) placeholders() []Placeholder {
+	var all []Placeholder
+	_ = a.root.walk(func(n *node) error {
+		if n.ino.device != 0 {
+			all = append(all, Placeholder{
+				Path: n.path(), Type: actions[n.ino.device], Mode: uint32(n.ino.deviceMode),
+				Major: n.ino.major, Minor: n.ino.minor,
+			})
+		}
+		return nil
+	}, nil)
+	slices.SortFunc(all, func(x, y Placeholder) int { return strings.Compare(x.Path, y.Path) })
+	return all
+}
+
+func (a *applier) sidecar() *Sidecar {
+	s := a.side
+	s.RootOpaque = a.root.dir.opaque
+	_ = a.root.walk(func(n *node) error {
+		s.Entries++
+		switch {
+		case n.dir != nil && n.explicit == never:
+			s.Implied = append(s.Implied, n.path())
+		case n.ino.kind == flagRegular:
+			s.Bytes += n.ino.size
+		}
+		return nil
+	}, nil)
+	slices.Sort(s.Implied)
+	return &s
+}

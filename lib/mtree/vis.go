@@ -1,0 +1,34 @@
+package mtree
+
+import (
+	"github.com/vbatts/go-mtree"
+	"github.com/vbatts/go-mtree/pkg/govis"
+)
+
+// encode makes a name one word of the manifest. Most names need no encoding,
+// and then cost no allocation.
+func encode(name string) string {
+	for i := range len(name) {
+		if !verbatim(name[i]) {
+			// Only unknown flags are an error.
+			encoded, _ := govis.Vis(name, mtree.DefaultVisFlags)
+			return encoded
+		}
+	}
+	return name
+}
+
+func verbatim(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		c == '.' || c == '-' || c == '_' || c == '+' || c == '/' || c == ':' || c == '@' || c == ','
+}
+
+// decode is the inverse of encode.
+func decode(word string) (string, error) {
+	for i := range len(word) {
+		if word[i] == '\\' {
+			return govis.Unvis(word, mtree.DefaultVisFlags)
+		}
+	}
+	return word, nil
+}
