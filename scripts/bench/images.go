@@ -1,0 +1,285 @@
+package main
+
+import (
+	"archive/tar"
+	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// shape describes an image of the bench.
+type shape struct {
+	name   string
+	why    string
+	layers int
+	files  int   // regular files in all layers together
+	bytes  int64 // of regular files in all layers together
+	zstd   bool
+	// replaced is the share of files in upper layers that replace, or
+	// remove, one of a layer below.
+	replaced float64
+	sparse   bool // one file of all the bytes
+}
+
+var shapes = []shape{
+	{name: "tiny", why: "start-up cost", layers: 1, files: 15, bytes: 2e6},
+	{name: "one", why: "a distribution in one layer", layers: 1, files: 6_000, bytes: 165e6},
+	{name: "big", why: "compilers and tools in 8 layers", layers: 8, files: 60_000, bytes: 1_500e6, replaced: 0.1},
+	{name: "big-zstd", why: "the same, zstd", layers: 8, files: 60_000, bytes: 1_500e6, replaced: 0.1, zstd: true},
+	{name: "many", why: "tiny files in 4 layers", layers: 4, files: 200_000, bytes: 200e6},
+	{name: "deep", why: "127 layers", layers: 127, files: 1_270, bytes: 20e6, replaced: 0.1},
+	{name: "single", why: "one file of 4 GB", layers: 1, files: 1, bytes: 4e9, sparse: true},
+}
+
+func findShape(name string) (shape, error) {
+	for _, s := range shapes {
+		if s.name == name {
+			return s, nil
+		}
+	}
+	return shape{}, fmt.Errorf("no image %q", name)
+}
+
+// quick is a tenth of the image, to see whether the bench works.
+func (s shape) quick() shape {
+	s.name += "-quick"
+	s.files = max(1, s.files/10)
+	s.bytes /= 10
+	return s
+}
+
+// ensure makes the layout of the image below dir, unless it is there.
+func (s shape) ensure(dir string) (layout string, err error) {
+	layout = filepath.Join(dir, s.name)
+	if _, err := os.Stat(filepath.Join(layout, "index.json")); err == nil {
+		return layout, nil
+	}
+	fmt.Fprintf(os.Stderr, "bench: make image %s\n", s.name)
+	temp := layout + ".tmp"
+	if err := os.RemoveAll(temp); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Join(temp, "blobs", "sha256"), 0o755); err != nil {
+		return "", err
+	}
+	if err := s.write(temp); err != nil {
+		return "", err
+	}
+	return layout, os.Rename(temp, layout)
+}
+
+func (s shape) write(dir string) error {
+	created := time.Unix(1_700_000_000, 0).UTC()
+	config := ispec.Image{Created: &created, Platform: ispec.Platform{OS: "linux", Architecture: runtime.GOARCH}}
+	config.RootFS.Type = "layers"
+	config.Config.Cmd = []string{"/bin/true"}
+	config.Config.Env = []string{"PATH=/usr/bin:/bin"}
+	manifest := ispec.Manifest{MediaType: ispec.MediaTypeImageManifest}
+	manifest.SchemaVersion = 2
+	gen := &layerMaker{shape: s, src: newSource(uint64(len(s.name)) * 7919)}
+	for i := range s.layers {
+		desc, diffID, err := gen.layer(dir, i)
+		if err != nil {
+			return fmt.Errorf("layer %d: %w", i, err)
+		}
+		manifest.Layers = append(manifest.Layers, desc)
+		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID)
+		config.History = append(config.History, ispec.History{Created: &created, CreatedBy: "bench"})
+	}
+	var err error
+	if manifest.Config, err = putJSON(dir, ispec.MediaTypeImageConfig, config); err != nil {
+		return err
+	}
+	desc, err := putJSON(dir, manifest.MediaType, manifest)
+	if err != nil {
+		return err
+	}
+	desc.Annotations = map[string]string{ispec.AnnotationRefName: "t"}
+	index := ispec.Index{MediaType: ispec.MediaTypeImageIndex, Manifests: []ispec.Descriptor{desc}}
+	index.SchemaVersion = 2
+	data, err := json.Marshal(index)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "index.json"), data, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644)
+}
+
+func putJSON(dir, mediaType string, v any) (ispec.Descriptor, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return ispec.Descriptor{}, err
+	}
+	d := digest.FromBytes(data)
+	return ispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(data))},
+		os.WriteFile(filepath.Join(dir, "blobs", "sha256", d.Encoded()), data, 0o644)
+}
+
+// layerMaker makes the layers of one image in order.
+type layerMaker struct {
+	shape shape
+	src   *source
+	known []string // files of the layers so far
+	dirs  []string
+}
+
+// layer writes layer i as a blob.
+func (m *layerMaker) layer(dir string, i int) (ispec.Descriptor, digest.Digest, error) {
+	blob, err := os.CreateTemp(filepath.Join(dir, "blobs"), "layer")
+	if err != nil {
+		return ispec.Descriptor{}, "", err
+	}
+	defer blob.Close()
+	buffered := bufio.NewWriterSize(blob, 1<<20)
+	sum := &counter{hash: sha256.New(), out: buffered}
+	desc := ispec.Descriptor{MediaType: ispec.MediaTypeImageLayerGzip}
+	var packer io.WriteCloser
+	if m.shape.zstd {
+		desc.MediaType = ispec.MediaTypeImageLayerZstd
+		packer, err = zstd.NewWriter(sum, zstd.WithEncoderConcurrency(1))
+	} else {
+		packer, err = gzip.NewWriterLevel(sum, 6)
+	}
+	if err != nil {
+		return desc, "", err
+	}
+	plain := &counter{hash: sha256.New(), out: packer}
+	if err := m.tar(plain, i); err != nil {
+		return desc, "", err
+	}
+	if err := errors.Join(packer.Close(), buffered.Flush()); err != nil {
+		return desc, "", err
+	}
+	desc.Size = sum.size
+	desc.Digest = digest.NewDigest(digest.SHA256, sum.hash)
+	err = errors.Join(blob.Chmod(0o644), os.Rename(blob.Name(), filepath.Join(dir, "blobs", "sha256", desc.Digest.Encoded())))
+	return desc, digest.NewDigest(digest.SHA256, plain.hash), err
+}
+
+type counter struct {
+	hash hash.Hash
+	out  io.Writer
+	size int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.hash.Write(p)
+	c.size += int64(len(p))
+	return c.out.Write(p)
+}
+
+var stamp = time.Unix(1_600_000_000, 0)
+
+// tar writes the entries of layer i: new directories with new files, some
+// files of lower layers again, and whiteouts.
+func (m *layerMaker) tar(out io.Writer, i int) error {
+	w := tar.NewWriter(out)
+	if i == 0 {
+		for _, d := range []string{"bin", "etc", "usr", "usr/lib", "usr/share", "usr/bin", "var", "opt"} {
+			if err := m.directory(w, d); err != nil {
+				return err
+			}
+		}
+	}
+	files := m.shape.files / m.shape.layers
+	mean := m.shape.bytes / int64(m.shape.files)
+	lower := len(m.known)
+	for n := 0; n < files; n++ {
+		if n%24 == 0 && !m.shape.sparse {
+			if err := m.directory(w, m.newDir()); err != nil {
+				return err
+			}
+		}
+		var err error
+		switch chance := m.src.rng.Float64(); {
+		case i > 0 && chance < m.shape.replaced/4:
+			err = m.whiteout(w, m.known[m.src.rng.IntN(lower)])
+		case i > 0 && chance < m.shape.replaced:
+			err = m.file(w, m.known[m.src.rng.IntN(lower)], mean)
+		default:
+			name := fmt.Sprintf("%s/%s%d", m.dirs[len(m.dirs)-1], m.src.word(), n)
+			m.known = append(m.known, name)
+			err = m.file(w, name, mean)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+func (m *layerMaker) newDir() string {
+	parent := m.dirs[m.src.rng.IntN(len(m.dirs))]
+	if strings.Count(parent, "/") > 7 {
+		parent = "usr/share"
+	}
+	return fmt.Sprintf("%s/%s%d", parent, m.src.word(), len(m.dirs))
+}
+
+func (m *layerMaker) directory(w *tar.Writer, name string) error {
+	m.dirs = append(m.dirs, name)
+	return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: stamp})
+}
+
+func (m *layerMaker) whiteout(w *tar.Writer, name string) error {
+	dir, base := filepath.Split(name)
+	return w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: dir + ".wh." + base, ModTime: stamp})
+}
+
+// file writes a file whose size is spread about the mean as in distributions:
+// most are small, and a few hold most of the bytes.
+func (m *layerMaker) file(w *tar.Writer, name string, mean int64) error {
+	size := mean
+	if !m.shape.sparse {
+		f := m.src.rng.Float64()
+		size = int64(float64(mean) * 8 * math.Pow(f, 7))
+	}
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, ModTime: stamp.Add(time.Duration(size) * time.Second), Size: size}
+	if m.src.rng.IntN(12) == 0 {
+		h.Mode = 0o755
+	}
+	if err := w.WriteHeader(h); err != nil {
+		return err
+	}
+	const piece = 16 << 20
+	for size > 0 {
+		n := min(size, piece)
+		if _, err := w.Write(m.src.fill(int(n))); err != nil {
+			return err
+		}
+		size -= n
+	}
+	return nil
+}
+
+// layoutBytes is the size of all blobs.
+func layoutBytes(layout string) (int64, error) {
+	var total int64
+	err := filepath.WalkDir(filepath.Join(layout, "blobs"), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		total += info.Size()
+		return err
+	})
+	return total, err
+}

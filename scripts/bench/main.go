@@ -1,0 +1,265 @@
+// Command bench measures the toolkit beside its peers: the same data, in turn,
+// on fresh file systems, with the results compared before a time counts. It
+// prints a table of medians and ratios; absolute times of a shared machine
+// mean nothing.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// bench is one run of the whole.
+type bench struct {
+	bin, work, images string
+	runs              int
+	quick, cold       bool
+	tmpfs             bool
+	registry          string
+	registryCmd       *exec.Cmd
+	pushed            map[string]bool
+}
+
+func main() {
+	if err := start(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		os.Exit(1)
+	}
+}
+
+func start() error {
+	b := &bench{pushed: make(map[string]bool)}
+	var only, image, out string
+	var list bool
+	flag.StringVar(&only, "only", "", "comma-separated `TASKS`; all when empty")
+	flag.StringVar(&image, "image", "", "comma-separated `IMAGES`; those of each task when empty")
+	flag.StringVar(&b.bin, "bin", "bin", "`DIR` of our binaries")
+	flag.StringVar(&b.work, "work", "build/bench/work", "`DIR` to work in")
+	flag.StringVar(&b.images, "images", "build/bench/images", "`DIR` to keep the made images in")
+	flag.StringVar(&out, "out", "build/bench/result", "`PREFIX` of the result: .md, .json and .svg are added")
+	flag.IntVar(&b.runs, "runs", 5, "`N` runs of each contender")
+	flag.BoolVar(&b.quick, "quick", false, "images a tenth of the size")
+	flag.BoolVar(&b.cold, "cold", false, "drop the page cache before each run")
+	flag.BoolVar(&b.tmpfs, "tmpfs", false, "work in a tmpfs in place of a fresh ext4")
+	flag.BoolVar(&list, "list", false, "print the tasks and images")
+	flag.Parse()
+	if list {
+		return printList()
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("the bench mounts file systems: run it as root")
+	}
+	for _, dir := range []*string{&b.bin, &b.work, &b.images} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return err
+		}
+		*dir = abs
+	}
+	if err := os.MkdirAll(b.images, 0o755); err != nil {
+		return err
+	}
+	defer b.stopRegistry()
+	var rows []row
+	for _, t := range tasks {
+		if only != "" && !slices.Contains(strings.Split(only, ","), t.name) {
+			continue
+		}
+		for _, name := range t.images {
+			if image != "" && !slices.Contains(strings.Split(image, ","), name) {
+				continue
+			}
+			r, err := b.task(t, name)
+			if err != nil {
+				return fmt.Errorf("%s %s: %w", t.name, name, err)
+			}
+			rows = append(rows, r)
+			fmt.Print(r.text())
+		}
+	}
+	return report(out, b, rows)
+}
+
+func printList() error {
+	for _, t := range tasks {
+		fmt.Printf("%-20s %s (%s)\n", t.name, t.why, strings.Join(t.images, ", "))
+	}
+	for _, s := range shapes {
+		fmt.Printf("image %-14s %s: %d layers, %d files, %d MB\n", s.name, s.why, s.layers, s.files, s.bytes/1e6)
+	}
+	return nil
+}
+
+// layout makes the image, or the busybox image of the labs.
+func (b *bench) layout(name string) (string, error) {
+	if name == "busybox" {
+		dir := filepath.Join(b.images, "busybox")
+		if _, err := os.Stat(dir); err == nil {
+			return dir, nil
+		}
+		return dir, command("scripts/lab-image", dir)
+	}
+	s, err := findShape(name)
+	if err != nil {
+		return "", err
+	}
+	if b.quick {
+		s = s.quick()
+	}
+	return s.ensure(b.images)
+}
+
+// task measures all contenders, in an order that turns round with each run.
+func (b *bench) task(t task, image string) (row, error) {
+	layout, err := b.layout(image)
+	if err != nil {
+		return row{}, err
+	}
+	var there []contender
+	for _, c := range t.contenders {
+		if !slices.ContainsFunc(c.needs, func(p string) bool { _, err := exec.LookPath(p); return err != nil }) {
+			there = append(there, c)
+		}
+	}
+	if strings.HasSuffix(image, "zstd") {
+		there = slices.DeleteFunc(there, func(c contender) bool { return strings.HasPrefix(c.name, "umoci") })
+	}
+	r := row{Task: t.name, Image: image, Runs: b.runs}
+	for _, c := range there {
+		r.Results = append(r.Results, result{Name: c.name})
+	}
+	for n := range b.runs {
+		for i := range there {
+			// A B C, C B A, so that drift hits all alike.
+			if n%2 == 1 {
+				i = len(there) - 1 - i
+			}
+			s, sum, err := b.once(t, there[i], layout)
+			if err != nil {
+				return r, err
+			}
+			r.Results[i].Samples = append(r.Results[i].Samples, s)
+			if sum != "" && r.Digest == "" {
+				r.Digest = sum
+			}
+			if sum != "" && sum != r.Digest {
+				return r, fmt.Errorf("%s made another result than the contenders before it", there[i].name)
+			}
+		}
+	}
+	return r, nil
+}
+
+// once runs one contender once.
+func (b *bench) once(t task, c contender, layout string) (s sample, sum string, err error) {
+	if err := os.MkdirAll(b.work, 0o755); err != nil {
+		return s, "", err
+	}
+	r := &run{bench: b, layout: layout}
+	if t.fresh {
+		undo, dir, err := b.freshDir()
+		if err != nil {
+			return s, "", err
+		}
+		defer func() { err = errors.Join(err, undo()) }()
+		r.work = dir
+	} else {
+		if r.work, err = os.MkdirTemp(b.work, "run"); err != nil {
+			return s, "", err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(r.work)) }()
+	}
+	if c.prepare != nil {
+		if err := c.prepare(r); err != nil {
+			return s, "", fmt.Errorf("%s: prepare: %w", c.name, err)
+		}
+	}
+	settle()
+	if b.cold {
+		if err := dropCaches(); err != nil {
+			return s, "", err
+		}
+	}
+	s, err = measured(r.work, c.argv(r), c.env)
+	if err == nil && c.result != nil {
+		sum, err = c.result(r)
+	}
+	if c.cleanup != nil {
+		err = errors.Join(err, c.cleanup(r))
+	}
+	return s, sum, err
+}
+
+func (b *bench) freshDir() (undo func() error, dir string, err error) {
+	if b.tmpfs {
+		dir = filepath.Join(b.work, "tmpfs")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, "", err
+		}
+		err = syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12g,nr_inodes=1000000")
+		return func() error { return syscall.Unmount(dir, 0) }, dir, err
+	}
+	f, err := newFreshFS(b.work, 12<<30)
+	if err != nil {
+		return nil, "", err
+	}
+	return f.close, f.dir, nil
+}
+
+// startRegistry starts the loopback registry of the labs.
+func (b *bench) startRegistry() error {
+	if b.registry != "" {
+		return nil
+	}
+	binary := filepath.Join(b.work, "lab-registry")
+	if err := command("go", "build", "-o", binary, "./scripts/lab-registry"); err != nil {
+		return err
+	}
+	cmd := exec.Command(binary, filepath.Join(b.work, "registry"))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	b.registryCmd = cmd
+	line, err := bufio.NewReader(out).ReadString('\n')
+	b.registry = strings.TrimSpace(line)
+	return err
+}
+
+func (b *bench) stopRegistry() {
+	if b.registryCmd != nil {
+		_ = b.registryCmd.Process.Signal(syscall.SIGTERM)
+		_ = b.registryCmd.Wait()
+	}
+}
+
+func readManifest(layout string) (*ispec.Manifest, error) {
+	var index ispec.Index
+	if err := readJSON(filepath.Join(layout, "index.json"), &index); err != nil {
+		return nil, err
+	}
+	var m ispec.Manifest
+	return &m, readJSON(filepath.Join(layout, "blobs", "sha256", index.Manifests[0].Digest.Encoded()), &m)
+}
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
