@@ -13,6 +13,9 @@ func (c *Command) help(out io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "usage: %s [FLAG...] %s\n\n%s\n\nflags:\n", c.Name, c.Operands, fill(c.Summary, 78))
 	for _, f := range c.AllFlags() {
+		if v, ok := f.(cli.VisibleFlag); ok && !v.IsVisible() {
+			continue
+		}
 		b.WriteString(flagHelp(f))
 	}
 	b.WriteString("\nexamples:\n")

@@ -1,0 +1,12 @@
+// Command oci-genspec makes the config.json of a bundle out of its image, a
+// profile of defaults, and flags named as those of podman and docker. Given a
+// config.json it changes just what the flags ask for.
+package main
+
+import (
+	"os"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+)
+
+func main() { os.Exit(cli.Main(command(), os.Args[1:], cli.Process())) }
