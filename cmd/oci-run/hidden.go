@@ -1,0 +1,27 @@
+package main
+
+import (
+	"github.com/oci-plumbing/oci-plumbing/lib/run"
+)
+
+// hidden runs this program as one of the processes that it starts for itself,
+// and tells whether it was meant to. They have no terminal and no stderr:
+// errors were reported another way, or cannot be.
+func hidden(args []string) (code int, done bool) {
+	if len(args) != 2 {
+		return 0, false
+	}
+	var err error
+	switch args[1] {
+	case run.MonitorWord:
+		err = run.Monitor(undo)
+	case run.JanitorWord:
+		err = run.Janitor(undo)
+	default:
+		return 0, false
+	}
+	if err != nil {
+		return run.StatusFailed, true
+	}
+	return 0, true
+}

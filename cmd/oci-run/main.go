@@ -1,0 +1,15 @@
+// Command oci-run launches a bundle through an OCI runtime.
+package main
+
+import (
+	"os"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+)
+
+func main() {
+	if code, done := hidden(os.Args); done {
+		os.Exit(code)
+	}
+	os.Exit(cli.Main(command(), os.Args[1:], cli.Process()))
+}

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+	"github.com/oci-plumbing/oci-plumbing/lib/run"
+)
+
+const (
+	defaultGrace    = 10 * time.Second
+	defaultLogSize  = 10 << 20
+	defaultLogFiles = 3
+)
+
+// starter collects what is needed to start one container.
+type starter struct {
+	*cli.Invocation
+	input  input
+	config *run.Config
+	plan   run.Plan
+	store  *run.Store
+	// term is what was decided about the terminal.
+	term terminal
+	// listen is how many descriptors the service manager handed over.
+	listen int
+}
+
+func start(ctx context.Context, inv *cli.Invocation) error {
+	s := &starter{Invocation: inv}
+	steps := []func(context.Context) error{
+		s.checkFlags, s.findInput, s.shapeConfig, s.checkRootfs, s.findRuntime, s.planContainer,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return s.withText(err)
+		}
+	}
+	if inv.DryRun() {
+		return s.script()
+	}
+	if err := s.trace(); err != nil {
+		return err
+	}
+	if err := s.store.Vacate(ctx, s.plan.Record.Runtime, s.plan.Record.ID, inv.Bool("replace")); err != nil {
+		return s.withText(err)
+	}
+	if inv.Bool("detach") {
+		return s.withText(s.detach(ctx))
+	}
+	return s.withText(s.foreground())
+}
+
+// withText prints the runtime's own words with -v; the error is ours.
+func (s *starter) withText(err error) error {
+	if text := run.RuntimeText(err); text != "" {
+		s.Log.Detail("the runtime said: %s", text)
+	}
+	return err
+}
+
+func (s *starter) checkFlags(context.Context) error {
+	if s.Bool("tty") && s.Bool("no-tty") {
+		return s.Usage("--tty and --no-tty exclude each other")
+	}
+	if !s.Bool("detach") {
+		for _, flag := range []string{"container-log", "container-log-format", "container-log-size", "container-log-files"} {
+			if s.IsSet(flag) {
+				return s.Usage("--%s goes with --detach", flag)
+			}
+		}
+	}
+	if s.Bool("follow") {
+		return s.Usage("--follow goes with --logs")
+	}
+	if s.Int("preserve-fds") < 0 {
+		return s.Usage("--preserve-fds %d is negative", s.Int("preserve-fds"))
+	}
+	if id := s.Operand(0); id != "" {
+		return run.CheckID(id)
+	}
+	return nil
+}
+
+func (s *starter) checkRootfs(context.Context) error {
+	if err := run.CheckTargets(s.config, s.input.bundle); err != nil {
+		return err
+	}
+	return run.CheckProgram(s.config, s.input.bundle)
+}
+
+// planContainer makes the plan out of all that was found.
+func (s *starter) planContainer(context.Context) error {
+	id := s.Operand(0)
+	if id == "" {
+		var err error
+		if id, err = run.NewID(); err != nil {
+			return err
+		}
+	}
+	signal, err := s.stopSignal()
+	if err != nil {
+		return err
+	}
+	if s.store, err = run.OpenStore(cli.RunRoot()); err != nil {
+		return err
+	}
+	rec := &s.plan.Record
+	rec.SchemaVersion, rec.ID, rec.Created = run.RecordVersion, id, time.Now()
+	rec.Bundle, rec.Image = s.input.recorded, s.input.image
+	rec.Detached, rec.Terminal, rec.Remove = s.Bool("detach"), s.term.on, s.Bool("rm")
+	rec.StopSignal, rec.Tool = int(signal), name+" "+cli.Version()
+	rec.SharedPIDs = s.config.SharesPIDs()
+	if file := s.String("pid-file"); file != "" {
+		if rec.PidFile, err = filepath.Abs(file); err != nil {
+			return fmt.Errorf("pid file: %w", err)
+		}
+	}
+	s.plan.BundleDir, s.plan.RunRoot = s.input.bundle, cli.RunRoot()
+	s.plan.Timeout, s.plan.Grace = s.Duration("timeout"), s.Duration("time")
+	s.plan.PreserveFDs = s.listen + s.Int("preserve-fds")
+	if s.plan.Config, err = s.config.Changed(); err != nil {
+		return err
+	}
+	return s.planLog()
+}
+
+func (s *starter) planLog() error {
+	if !s.Bool("detach") {
+		return nil
+	}
+	uid, gid := s.config.HostIDs()
+	log := run.LogPlan{
+		Target: s.String("container-log"), Format: s.String("container-log-format"),
+		MaxSize: s.Int64("container-log-size"), MaxFiles: s.Int("container-log-files"),
+		UID: uid, GID: gid,
+	}
+	switch log.Target {
+	case "":
+		log.Target = s.store.DefaultLog(s.plan.Record.ID)
+	case run.LogNone, run.LogJournald:
+	default:
+		var err error
+		if log.Target, err = filepath.Abs(log.Target); err != nil {
+			return fmt.Errorf("container log: %w", err)
+		}
+	}
+	if err := log.Check(); err != nil {
+		return err
+	}
+	s.plan.Log, s.plan.Record.Log, s.plan.Record.LogFormat = log, log.Target, log.Format
+	return nil
+}
+
+func (s *starter) stopSignal() (unix.Signal, error) {
+	word := s.String("stop-signal")
+	if word == "" {
+		word = s.config.StopSignal()
+	}
+	if word == "" {
+		return unix.SIGTERM, nil
+	}
+	return run.ParseSignal(word)
+}
+
+// extra are the descriptors from 3 on that the program gets. All others that
+// this process was born with are closed to its children.
+func (s *starter) extra() ([]*os.File, error) {
+	n := s.plan.PreserveFDs
+	var files []*os.File
+	for fd := 3; fd < 3+n; fd++ {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+			return nil, fault.Usage("descriptor %d, which is to be preserved, is not open", fd)
+		}
+		files = append(files, os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd)))
+	}
+	// CVE-2024-21626 is a descriptor too many in the container's hands.
+	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("close inherited descriptors: %w", err)
+	}
+	return files, nil
+}
+
+func (s *starter) foreground() error {
+	extra, err := s.extra()
+	if err != nil {
+		return err
+	}
+	streams := s.term.streams
+	streams.Extra = extra
+	events := run.Events{Warn: s.Log.Warn, Undo: undo}
+	dismiss := func() {}
+	if s.plan.Record.Remove {
+		if dismiss, err = run.HireJanitor(name, s.plan); err != nil {
+			return err
+		}
+	}
+	defer dismiss()
+	outcome, err := run.Supervise(s.plan, run.Inherit(streams), events)
+	if err != nil {
+		return err
+	}
+	s.report(outcome)
+	return fault.Exit(outcome.Status())
+}
+
+// report says what the exit status cannot.
+func (s *starter) report(o run.Outcome) {
+	switch {
+	case o.OOM:
+		s.Log.Warn("the kernel killed a process of container %s: out of memory", s.plan.Record.ID)
+	case o.Unknown:
+		s.Log.Warn("how the program of container %s ended is unknown", s.plan.Record.ID)
+	}
+}
+
+func (s *starter) detach(ctx context.Context) error {
+	rec := pipe.Record{Kind: pipe.KindContainer, ID: s.plan.Record.ID}
+	extra, err := s.extra()
+	if err != nil {
+		return err
+	}
+	pid, err := run.Detach(name, s.plan, extra)
+	if err != nil {
+		return err
+	}
+	rec.Extra = map[string]any{"pid": pid, "bundle": s.plan.Record.Bundle}
+	if err := s.Records().Write(rec); err != nil {
+		// Nobody has learnt the ID: undo.
+		c, lerr := s.store.Load(rec.ID)
+		if lerr != nil {
+			return err
+		}
+		if derr := c.Destroy(ctx); derr != nil {
+			s.Log.Warn("%v", derr)
+		}
+		return err
+	}
+	return nil
+}
+
+// overridden reports whether the command line changes the config.
+func (s *starter) vars() ([]string, error) {
+	var vars []string
+	for _, v := range s.StringSlice("env") {
+		name, _, hasValue := strings.Cut(v, "=")
+		if name == "" {
+			return nil, s.Usage("--env %q has no name", v)
+		}
+		if !hasValue {
+			value, ok := os.LookupEnv(name)
+			if !ok {
+				continue
+			}
+			v = name + "=" + value
+		}
+		vars = append(vars, v)
+	}
+	return vars, nil
+}

@@ -1,0 +1,127 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// destroy kills what is left of a container and has the runtime forget it.
+func (r Runtime) destroy(ctx context.Context, rec *Record, ch *children) error {
+	if rec.SharedPIDs && rec.Process.Pid != 0 {
+		// Nobody kills the others when the first process ends, and they hold
+		// the cgroup (runc issues 4040, 4047). Without them there is no error
+		// worth telling.
+		_ = r.do(ctx, call{words: []string{"kill", "--all", rec.ID, "KILL"}, children: ch})
+	}
+	err := r.deleteForce(ctx, rec.ID, ch)
+	if err == nil {
+		// A runtime that was killed may have left cgroups that no state tells of.
+		err = removeCgroups(append(likelyCgroups(rec.ID), rec.Cgroups...))
+	}
+	return err
+}
+
+// knows reports whether the runtime's state directory has the container.
+func (r Runtime) knows(id string) bool {
+	if r.State == "" {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(r.State, id))
+	return err == nil
+}
+
+// taken explains that the runtime has a container of this ID that this tool
+// has not started.
+func (r Runtime) taken(id string, cause error) error {
+	err := fmt.Errorf("container ID %s is taken: %s has a container of that ID", id, r.Name())
+	if cause != nil {
+		err = &joined{err, cause}
+	}
+	return fault.Hint(fault.WithStatus(StatusFailed, err), "free it with: %s, or use --replace", explain.Quote(r.Command("delete", "--force", id)...))
+}
+
+// joined shows one error and unwraps to both.
+type joined struct{ shown, cause error }
+
+func (j *joined) Error() string   { return j.shown.Error() }
+func (j *joined) Unwrap() []error { return []error{j.shown, j.cause} }
+
+// explainTaken says what holds the ID.
+func (s *Store) explainTaken(err error, id string) error {
+	if !errors.Is(err, errTaken) {
+		return err
+	}
+	c, lerr := s.Load(id)
+	if lerr != nil {
+		return errors.Join(err, lerr)
+	}
+	state, _, serr := c.State()
+	if serr != nil {
+		return errors.Join(err, serr)
+	}
+	what := fmt.Sprintf("container ID %s is taken: %s", id, state)
+	if c.Bundle != "" {
+		what += ", bundle " + c.Bundle
+	}
+	if c.Process.Pid != 0 && state == StateRunning {
+		what += fmt.Sprintf(", pid %d", c.Process.Pid)
+	}
+	return fault.Hint(fault.WithStatus(StatusFailed, errors.New(what)), "free it with: oci-run --delete %s, or use --replace", id)
+}
+
+// Vacate makes room for a new container of the ID. A finished one that nobody
+// but its record knows goes silently; any other only by force (--replace).
+func (s *Store) Vacate(ctx context.Context, r Runtime, id string, force bool) error {
+	c, err := s.Load(id)
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		if !r.knows(id) {
+			return nil
+		}
+		if !force {
+			return r.taken(id, nil)
+		}
+		return r.destroy(ctx, &Record{ID: id}, nil)
+	case err != nil:
+		return err
+	}
+	state, _, err := c.State()
+	if err != nil {
+		return err
+	}
+	if !force && (state != StateExited || c.Runtime.knows(id)) {
+		return s.explainTaken(errTaken, id)
+	}
+	return c.Destroy(ctx)
+}
+
+// Destroy kills the container, has its runtime forget it, and forgets it. The
+// monitor, if it lives, is given the time to see the end.
+func (c *Container) Destroy(ctx context.Context) error {
+	state, _, err := c.State()
+	if err != nil {
+		return err
+	}
+	if state == StateRunning {
+		if err := c.Kill(ctx, unix.SIGKILL); err != nil {
+			return err
+		}
+	}
+	if c.Monitored() {
+		if _, err := c.Wait(); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := c.Runtime.destroy(ctx, &c.Record, nil); err != nil {
+		return err
+	}
+	return c.Forget()
+}

@@ -1,0 +1,78 @@
+package run
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// Monitor is the main function of the process that Detach starts. undo undoes
+// a bundle, for --rm. An error has been reported to Detach where possible.
+func Monitor(undo func(bundle string) error) error {
+	// One thread of Go code is enough to wait, and saves memory.
+	runtime.GOMAXPROCS(1)
+	out := os.NewFile(reportFD, "report")
+	unix.CloseOnExec(reportFD)
+	plan, err := readPlan()
+	if err != nil {
+		return errors.Join(err, sendReport(out, failed(err)))
+	}
+	events := Events{
+		Undo: undo,
+		Started: func(pid int) error {
+			// Nobody there to hear it: the container is unwanted.
+			return errors.Join(sendReport(out, report{Pid: pid}), out.Close())
+		},
+	}
+	if _, err = Supervise(plan, plan.openDetached, events); err != nil {
+		return errors.Join(err, sendReport(out, failed(err)))
+	}
+	return nil
+}
+
+func failed(err error) report {
+	r := report{Error: err.Error(), Hints: fault.Hints(err), Status: StatusFailed, Text: RuntimeText(err)}
+	var status *fault.Status
+	if errors.As(err, &status) {
+		r.Status = status.Code
+	}
+	return r
+}
+
+func sendReport(out *os.File, r report) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode the report: %w", err)
+	}
+	if _, err := out.Write(append(data, '\n')); err != nil {
+		return fmt.Errorf("report to the caller: %w", err)
+	}
+	return nil
+}
+
+// openDetached opens the streams of a detached container: nothing to read, and
+// the log to write to.
+func (p *Plan) openDetached() (Streams, func(), error) {
+	nothing, err := os.Open(os.DevNull)
+	if err != nil {
+		return Streams{}, nil, fmt.Errorf("open the container's input: %w", err)
+	}
+	s := Streams{Stdin: nothing, Handed: []*os.File{nothing}}
+	for i := range p.PreserveFDs {
+		s.Extra = append(s.Extra, os.NewFile(uintptr(extraFD+i), fmt.Sprintf("descriptor %d", 3+i)))
+		unix.CloseOnExec(extraFD + i)
+	}
+	log, err := p.Log.openRaw(p.Record.ID)
+	if err != nil {
+		return Streams{}, nil, err
+	}
+	s.Stdout, s.Stderr = log, log
+	s.Handed = append(s.Handed, log)
+	return s, func() {}, nil
+}

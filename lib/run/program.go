@@ -1,0 +1,149 @@
+package run
+
+import (
+	"errors"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// The exit statuses of DESIGN section 3 for a program that cannot be started.
+const (
+	// StatusFailed is a failure of the tool or the runtime.
+	StatusFailed = 125
+	// StatusNotExecutable is a program that is there and cannot be executed.
+	StatusNotExecutable = 126
+	// StatusNotFound is a program that is not there.
+	StatusNotFound = 127
+)
+
+// CheckProgram looks for process.args[0] in the root file system as the
+// runtime will, and tells not found (127) from not executable (126). It knows
+// more than the runtimes: a missing #! or ELF interpreter fails only after
+// their start has returned, with a status that the program could have had.
+//
+// What it cannot see for sure (below a mount, no permission) it leaves to the
+// runtime.
+func CheckProgram(c *Config, bundle string) error {
+	t, err := openTree(c.Rootfs(bundle))
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	ck := programCheck{tree: t}
+	for _, m := range c.Spec.Mounts {
+		ck.mounts = append(ck.mounts, path.Clean("/"+m.Destination))
+	}
+	name := c.Spec.Process.Args[0]
+	if strings.Contains(name, "/") {
+		if !path.IsAbs(name) {
+			name = path.Join(c.Spec.Process.Cwd, name)
+		}
+		return ck.file(name, 0)
+	}
+	search := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, v := range c.Spec.Process.Env {
+		if value, ok := strings.CutPrefix(v, "PATH="); ok {
+			search = value
+		}
+	}
+	return ck.lookup(name, search, c.Spec.Process.Cwd)
+}
+
+type programCheck struct {
+	tree   *tree
+	mounts []string
+}
+
+// errUnsure is the end of what can be known from outside.
+var errUnsure = errors.New("not to be seen from here")
+
+// find returns the place of a file, or errUnsure.
+func (ck *programCheck) find(name string) (place, error) {
+	p, err := ck.tree.walk(name)
+	if errors.Is(err, unix.ENOTDIR) {
+		return place{missing: true, path: name}, nil
+	}
+	if err != nil {
+		return p, errUnsure
+	}
+	for _, m := range ck.mounts {
+		if below(p.path, m) {
+			return p, errUnsure
+		}
+	}
+	return p, nil
+}
+
+func (ck *programCheck) lookup(name, search, cwd string) error {
+	var unfit error
+	for dir := range strings.SplitSeq(search, ":") {
+		if !path.IsAbs(dir) {
+			dir = path.Join(cwd, dir)
+		}
+		candidate := path.Join(dir, name)
+		p, err := ck.find(candidate)
+		switch {
+		case err != nil:
+			return nil
+		case p.missing:
+		case p.isDir() || p.stat.Mode&0o111 == 0:
+			unfit = ck.file(candidate, 0)
+		default:
+			return ck.file(candidate, 0)
+		}
+	}
+	if unfit != nil {
+		return unfit
+	}
+	return notFound("%q is not in the PATH of the container (%s)", name, search)
+}
+
+// file checks the program at name; depth counts the interpreters of
+// interpreters, of which the kernel follows a few.
+func (ck *programCheck) file(name string, depth int) error {
+	p, err := ck.find(name)
+	if err != nil || depth > 4 {
+		return nil
+	}
+	switch {
+	case p.missing:
+		return notFound("%s does not exist in the container", name)
+	case p.isDir():
+		return notExecutable("%s is a directory", name)
+	case p.stat.Mode&unix.S_IFMT != unix.S_IFREG:
+		return notExecutable("%s is not a regular file", name)
+	case p.stat.Mode&0o111 == 0:
+		return notExecutable("%s has no execute permission", name)
+	}
+	head, err := ck.tree.head(p, 4096)
+	if err != nil {
+		return nil
+	}
+	interpreter, err := interpreterOf(head)
+	switch {
+	case err != nil:
+		return notExecutable("%s %w", name, err)
+	case interpreter == "":
+		return nil
+	case !path.IsAbs(interpreter):
+		return nil
+	}
+	q, err := ck.find(interpreter)
+	if err == nil && q.missing {
+		return fault.Hint(notFound("%s needs the interpreter %s, which does not exist in the container", name, interpreter),
+			"the file was made for another base image (glibc, musl), or its first line is wrong")
+	}
+	return ck.file(interpreter, depth+1)
+}
+
+func notFound(format string, args ...any) error {
+	return fault.WithStatus(StatusNotFound, fault.NotFound(format, args...))
+}
+
+func notExecutable(format string, args ...any) error {
+	return fault.WithStatus(StatusNotExecutable, fault.Refused(format, args...))
+}

@@ -1,0 +1,186 @@
+package run
+
+import (
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// ended are the signals that end a program by default, and that somebody
+// outside sends to have it end.
+var ended = []unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM}
+
+// notPassed are not for the program: those that this process gets for itself
+// (SIGCHLD, SIGURG of the Go scheduler, SIGPIPE, the ones of job control that
+// say "you are in the background"), and those of its own faults.
+var notPassed = []unix.Signal{
+	unix.SIGKILL, unix.SIGSTOP, unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU,
+	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF, 32, 33,
+}
+
+// signals catches what is sent to this process from the moment on; until the
+// program runs they wait here.
+type signals struct {
+	caught chan os.Signal
+	pipe   chan os.Signal
+}
+
+func catchSignals() *signals {
+	s := &signals{caught: make(chan os.Signal, 128), pipe: make(chan os.Signal, 1)}
+	var wanted []os.Signal
+	for n := unix.Signal(1); n <= sigRTMax; n++ {
+		// What was ignored when this process began (nohup) stays ignored.
+		if !slices.Contains(notPassed, n) && !signal.Ignored(n) {
+			wanted = append(wanted, n)
+		}
+	}
+	signal.Notify(s.caught, wanted...)
+	signal.Notify(s.caught, unix.SIGCHLD)
+	// An ignored SIGPIPE would be inherited by the program; a caught one is
+	// not.
+	signal.Notify(s.pipe, unix.SIGPIPE)
+	return s
+}
+
+func (s *signals) release() {
+	signal.Stop(s.caught)
+	signal.Ignore(unix.SIGPIPE)
+}
+
+// fatal takes from the queue a signal that asks for the end; 0 when there is
+// none. Others stay.
+func (s *signals) fatal() unix.Signal {
+	for range len(s.caught) {
+		sig, ok := (<-s.caught).(unix.Signal)
+		if !ok {
+			continue
+		}
+		if slices.Contains(ended, sig) {
+			return sig
+		}
+		select {
+		case s.caught <- sig:
+		default:
+		}
+	}
+	return 0
+}
+
+// forwarder passes signals on to the program.
+type forwarder struct {
+	*supervisor
+	// waiting came when the program had not been executed yet.
+	waiting []unix.Signal
+	since   time.Time
+	// ignored counts the signals that ask for the end and that the kernel has
+	// dropped.
+	ignored int
+}
+
+// execWait bounds how long a signal waits for the program to be executed.
+const execWait = 5 * time.Second
+
+func (f *forwarder) pass(caught os.Signal) {
+	sig, ok := caught.(unix.Signal)
+	switch {
+	case !ok:
+	case sig == unix.SIGCHLD:
+		f.children.reap()
+	case sig == unix.SIGWINCH && f.console != nil:
+		f.console.resize()
+	case sig == unix.SIGTSTP:
+		f.suspend()
+	case len(f.waiting) > 0 || !f.executed():
+		if len(f.waiting) == 0 {
+			f.since = time.Now()
+		}
+		f.waiting = append(f.waiting, sig)
+	default:
+		f.send(sig)
+	}
+}
+
+// retry is ready after a moment when signals wait.
+func (f *forwarder) retry() <-chan time.Time {
+	if len(f.waiting) == 0 {
+		return nil
+	}
+	return time.After(2 * time.Millisecond)
+}
+
+func (f *forwarder) again() {
+	if !f.executed() && time.Since(f.since) < execWait {
+		return
+	}
+	waiting := f.waiting
+	f.waiting = nil
+	for _, sig := range waiting {
+		f.send(sig)
+	}
+}
+
+// executed reports whether the first process is the program already, and no
+// longer the runtime's own code, which a signal would kill with a status that
+// nobody understands (runc PR 5189). What cannot be seen counts as yes.
+func (f *forwarder) executed() bool {
+	if f.initial == "" || f.rec.Runtime.kind() == kindRunsc {
+		return true
+	}
+	now, err := os.Readlink(procPath(f.rec.Process.Pid, "exe"))
+	return err != nil || now != f.initial
+}
+
+// send sends the signal. One that asks for the end and that the kernel drops,
+// as the program is pid 1 and has no handler, is told of; the second kills.
+func (f *forwarder) send(sig unix.Signal) {
+	if slices.Contains(ended, sig) && f.dropped(sig) {
+		if f.ignored++; f.ignored > 1 {
+			sig = unix.SIGKILL
+		} else {
+			f.events.warn("the program is pid 1 and does not handle %s, so the kernel drops it; send it again to kill the container, or run it with --init", signalName(sig))
+		}
+	}
+	if err := f.rec.Runtime.signal(f.ctx(), f.rec, sig, f.children); err != nil {
+		f.events.warn("pass on %s: %v", signalName(sig), err)
+	}
+}
+
+// dropped reports whether the kernel would drop the signal: the process is the
+// first of its pid namespace and has not caught it (pid_namespaces(7)).
+func (f *forwarder) dropped(sig unix.Signal) bool {
+	if f.rec.SharedPIDs || f.rec.Runtime.kind() == kindRunsc {
+		return false
+	}
+	data, err := os.ReadFile(procPath(f.rec.Process.Pid, "status"))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(data)) {
+		if mask, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && bits&(1<<(uint(sig)-1)) == 0
+		}
+	}
+	return false
+}
+
+// suspend answers Ctrl-Z: the program is told, and this process stops, so that
+// the shell gets its prompt; the terminal is the shell's meanwhile.
+func (f *forwarder) suspend() {
+	f.send(unix.SIGTSTP)
+	if f.console != nil {
+		f.console.restore()
+	}
+	_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	if f.console != nil {
+		f.console.raw()
+		f.console.resize()
+	}
+}

@@ -1,0 +1,298 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// Supervise runs the container of the plan: it creates and starts it, passes
+// signals on, waits for its end, and cleans up. The calling process becomes a
+// child subreaper.
+//
+// An error means that the program was not started; it carries the exit status
+// (125, 126, 127, or 128+n when a signal came first). What goes wrong later is
+// a warning, for the outcome is the program's.
+func Supervise(plan Plan, open Opener, events Events) (Outcome, error) {
+	s := &supervisor{plan: plan, open: open, done: func() {}, events: events, signals: catchSignals()}
+	defer s.signals.release()
+	var err error
+	if s.store, err = OpenStore(plan.RunRoot); err != nil {
+		return Outcome{}, err
+	}
+	if s.children, err = newChildren(); err != nil {
+		return Outcome{}, err
+	}
+	if s.claim, err = s.store.claim(plan.Record, plan.Config); err != nil {
+		return Outcome{}, s.store.explainTaken(err, plan.Record.ID)
+	}
+	s.rec = &s.claim.rec
+	if err := s.launch(); err != nil {
+		return Outcome{}, errors.Join(err, s.abandon())
+	}
+	return s.attend(), nil
+}
+
+// supervisor is one container in the care of this process.
+type supervisor struct {
+	plan     Plan
+	open     Opener
+	streams  Streams
+	done     func()
+	events   Events
+	store    *Store
+	claim    *claim
+	rec      *Record
+	children *children
+	signals  *signals
+	console  *console
+	notify   *notifyProxy
+	// initial is what /proc/PID/exe shows before the program is executed.
+	initial string
+	created bool
+	exited  chan Outcome
+}
+
+// ctx is that of the runtime's calls: a signal must not cut one short, or the
+// runtime leaves half a container.
+func (s *supervisor) ctx() context.Context { return context.Background() }
+
+func (s *supervisor) bundleDir() string {
+	if s.plan.Config != nil {
+		return filepath.Join(s.claim.dir, bundleDir)
+	}
+	return s.plan.BundleDir
+}
+
+// launch takes the container from nothing to a running program.
+func (s *supervisor) launch() error {
+	var err error
+	if s.streams, s.done, err = s.open(); err != nil {
+		return err
+	}
+	if err := s.create(); err != nil {
+		return err
+	}
+	for _, f := range s.streams.Handed {
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("hand over the streams: %w", err)
+		}
+	}
+	if err := s.adopt(); err != nil {
+		return err
+	}
+	if err := s.receiveConsole(); err != nil {
+		return err
+	}
+	// A program that has not been executed yet cannot handle a signal, and as
+	// pid 1 would not even notice it; so the end comes before the start.
+	if sig := s.signals.fatal(); sig != 0 {
+		return fault.WithStatus(128+int(sig), fmt.Errorf("stopped by %s before the program was started", signalName(sig)))
+	}
+	if err := s.start(); err != nil {
+		return err
+	}
+	s.rec.Started = true
+	if err := s.claim.save(); err != nil {
+		return err
+	}
+	if s.events.Started != nil {
+		return s.events.Started(s.rec.Process.Pid)
+	}
+	return nil
+}
+
+// create has the runtime make the container, up to the point where its first
+// process waits to become the program.
+func (s *supervisor) create() error {
+	if sig := s.signals.fatal(); sig != 0 {
+		return fault.WithStatus(128+int(sig), fmt.Errorf("stopped by %s before the container was created", signalName(sig)))
+	}
+	words := []string{"create", "--bundle", s.bundleDir(), "--pid-file", filepath.Join(s.claim.dir, pidFile)}
+	c := call{log: filepath.Join(s.claim.dir, runtimeLog), extra: s.streams.Extra, children: s.children}
+	if s.rec.Terminal {
+		console, err := listenConsole(s.claim.dir)
+		if err != nil {
+			return err
+		}
+		s.console = console
+		words = append(words, "--console-socket", console.path)
+	} else {
+		c.stdin, c.stdout, c.stderr = s.streams.Stdin, s.streams.Stdout, s.streams.Stderr
+	}
+	if n := len(s.streams.Extra); n > 0 {
+		words = append(words, "--preserve-fds", strconv.Itoa(n))
+	}
+	c.words = append(words, s.rec.ID)
+	err := s.rec.Runtime.do(s.ctx(), c)
+	var f *failure
+	if errors.As(err, &f) {
+		if f.saysTaken() {
+			return s.rec.Runtime.taken(s.rec.ID, f)
+		}
+		s.created = true // perhaps in part; abandon deletes it
+		return f.explain()
+	}
+	if err != nil {
+		return err
+	}
+	s.created = true
+	return nil
+}
+
+// adopt finds the first process of the container, which is this process's
+// child now that "create" has ended, and waits for it.
+func (s *supervisor) adopt() error {
+	data, err := os.ReadFile(filepath.Join(s.claim.dir, pidFile))
+	if err != nil {
+		return fmt.Errorf("learn the pid of the container: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid < 1 {
+		return fmt.Errorf("learn the pid of the container: %q is none", data)
+	}
+	s.children.adopt(pid)
+	if s.rec.Process, err = lookProcess(pid); err != nil {
+		return fmt.Errorf("the container died before it was started: %w", err)
+	}
+	s.rec.Cgroups = ownCgroups(cgroupsOf(strconv.Itoa(pid)))
+	s.initial, _ = os.Readlink(procPath(pid, "exe"))
+	s.exited = make(chan Outcome, 1)
+	go func() { s.exited <- s.children.wait(s.rec.Process) }()
+	if s.rec.PidFile != "" {
+		if err := writePidFile(s.rec.PidFile, pid); err != nil {
+			return err
+		}
+	}
+	return s.claim.save()
+}
+
+func procPath(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
+// writePidFile is replaceFile for a file that others read.
+func writePidFile(path string, pid int) error {
+	if err := replaceFile(path, []byte(strconv.Itoa(pid))); err != nil {
+		return fmt.Errorf("pid file: %w", err)
+	}
+	return os.Chmod(path, 0o644)
+}
+
+func (s *supervisor) receiveConsole() error {
+	if s.console == nil {
+		return nil
+	}
+	return s.console.receive(s.streams)
+}
+
+func (s *supervisor) start() error {
+	err := s.rec.Runtime.do(s.ctx(), call{words: []string{"start", s.rec.ID}, log: filepath.Join(s.claim.dir, runtimeLog), children: s.children})
+	var f *failure
+	if errors.As(err, &f) {
+		return f.explain()
+	}
+	return err
+}
+
+// abandon removes what a launch that failed has made.
+func (s *supervisor) abandon() error {
+	var errs []error
+	if s.console != nil {
+		s.console.close()
+	}
+	if s.created {
+		errs = append(errs, s.rec.Runtime.destroy(s.ctx(), s.rec, s.children))
+	}
+	if s.exited != nil {
+		<-s.exited
+	}
+	s.done()
+	if s.rec.PidFile != "" && s.rec.Process.Pid != 0 {
+		_ = os.Remove(s.rec.PidFile)
+	}
+	if s.rec.Remove && s.events.Undo != nil {
+		errs = append(errs, s.events.Undo(s.rec.Bundle))
+	}
+	errs = append(errs, s.claim.status.Close(), os.RemoveAll(s.claim.dir))
+	return errors.Join(errs...)
+}
+
+// attend waits for the end of the program, with an ear for signals.
+func (s *supervisor) attend() Outcome {
+	var deadline, kill <-chan time.Time
+	if s.plan.Timeout > 0 {
+		deadline = time.After(s.plan.Timeout)
+	}
+	f := forwarder{supervisor: s}
+	for {
+		select {
+		case o := <-s.exited:
+			return s.conclude(o)
+		case sig := <-s.signals.caught:
+			f.pass(sig)
+		case <-f.retry():
+			f.again()
+		case <-s.hungUp():
+			// The terminal is gone: the container's own got a SIGHUP when its
+			// master was closed. What does not heed that is not left behind.
+			s.console.close()
+			kill = time.After(s.plan.Grace)
+		case <-deadline:
+			s.events.warn("container %s ran for %s; it is being stopped", s.rec.ID, s.plan.Timeout)
+			f.send(unix.Signal(s.rec.StopSignal))
+			kill = time.After(s.plan.Grace)
+		case <-kill:
+			f.send(unix.SIGKILL)
+		}
+	}
+}
+
+// hungUp is ready when the user's terminal has gone away.
+func (s *supervisor) hungUp() <-chan struct{} {
+	if s.console == nil {
+		return nil
+	}
+	return s.console.hungUp
+}
+
+// conclude cleans up after the program, and records the outcome last.
+func (s *supervisor) conclude(o Outcome) Outcome {
+	if s.console != nil {
+		s.console.drain()
+	}
+	if s.notify != nil {
+		s.notify.close()
+	}
+	s.done()
+	o.OOM = outOfMemory(s.rec.Cgroups)
+	if !s.plan.keeps() {
+		if err := s.rec.Runtime.destroy(s.ctx(), s.rec, s.children); err != nil {
+			s.events.warn("clean up after container %s: %v", s.rec.ID, err)
+		}
+	}
+	if s.rec.PidFile != "" {
+		_ = os.Remove(s.rec.PidFile)
+	}
+	if s.rec.Remove && s.events.Undo != nil {
+		if err := s.events.Undo(s.rec.Bundle); err != nil {
+			s.events.warn("undo bundle %s: %v", s.rec.Bundle, err)
+		}
+	}
+	if err := s.claim.finish(o); err != nil {
+		s.events.warn("%v", err)
+	}
+	if !s.plan.keeps() {
+		if err := os.RemoveAll(s.claim.dir); err != nil {
+			s.events.warn("forget container %s: %v", s.rec.ID, err)
+		}
+	}
+	return o
+}
