@@ -148,3 +148,32 @@ func TestChangesOfARealMount(t *testing.T) {
 		})
 	}
 }
+
+func TestThroughSymlinks(t *testing.T) {
+	bottom := dir(t, "real/f", "a/dir/f")
+	must(t, os.Symlink("real", filepath.Join(bottom, "lnk")))
+	must(t, os.Symlink("../real", filepath.Join(bottom, "a/lnk")))
+	hides := dir(t, "lnk/f")
+	top := func(implied ...string) []overlay.Layer {
+		return []overlay.Layer{{Lower: overlay.Lower{Path: dir(t)}, Implied: implied}, {Lower: overlay.Lower{Path: bottom}}}
+	}
+	tests := map[string]struct {
+		layers []overlay.Layer
+		want   int
+	}{
+		"plain":       {top(".", "real", "a", "a/dir", "new"), -1},
+		"link":        {top(".", "lnk"), 0},
+		"link inside": {top(".", "a", "a/lnk", "a/lnk/sub"), 0},
+		"below":       {append([]overlay.Layer{{Lower: overlay.Lower{Path: dir(t)}}}, top("lnk")...), 1},
+		"hidden":      {append(top("lnk")[:1], overlay.Layer{Lower: overlay.Lower{Path: hides}}, overlay.Layer{Lower: overlay.Lower{Path: bottom}}), -1},
+		"one layer":   {top("lnk")[:1], -1},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := overlay.ThroughSymlinks(test.layers, false)
+			if err != nil || got != test.want {
+				t.Errorf("ThroughSymlinks = %d, %v, want %d", got, err, test.want)
+			}
+		})
+	}
+}
