@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+)
+
+// ownFailure is the exit status when no program ran (DESIGN of chain loaders:
+// env, nice, timeout use the same).
+const ownFailure = 125
+
+// chain is the form with a program: the mount lives in a namespace of its own
+// and ends with the last process in it, whatever happens to the others.
+func chain(ctx context.Context, inv *cli.Invocation) error {
+	if len(inv.Trailing) == 0 {
+		return fault.WithStatus(ownFailure, inv.Usage("no program after --"))
+	}
+	if len(inv.Operands) > 2 {
+		return fault.WithStatus(ownFailure, inv.Usage("unexpected operand %q", inv.Operands[2]))
+	}
+	for _, verb := range verbs {
+		if verb != "rm" && inv.Bool(verb) {
+			return fault.WithStatus(ownFailure, inv.Usage("--%s runs no program", verb))
+		}
+	}
+	base, err := newPlan(inv)
+	if err != nil {
+		return fault.WithStatus(ownFailure, err)
+	}
+	ran := false
+	err = inv.EachInput(inv.Operand(0), func(rec pipe.Record) error {
+		if ran {
+			return errors.New("a second record: one program can use one mount only")
+		}
+		ran = true
+		p := base
+		if err := p.setImage(rec); err != nil {
+			return err
+		}
+		if p.Private {
+			p.Bundle = filepath.Join(p.Root, mountsDir, chainPrefix+filepath.Base(p.Bundle))
+		}
+		p.Program = inv.Trailing
+		if inv.DryRun() {
+			return dryRun(ctx, inv, p)
+		}
+		return runChain(ctx, inv, p)
+	})
+	if hasStatus(err) {
+		return err
+	}
+	return fault.WithStatus(ownFailure, err)
+}
+
+func hasStatus(err error) bool {
+	var status *fault.Status
+	return errors.As(err, &status)
+}
+
+// runChain starts this program again in the new namespaces, where it mounts
+// and becomes PROG; waits; and clears away what it left.
+func runChain(ctx context.Context, inv *cli.Invocation, p plan) error {
+	program, err := lookProgram(p.Program[0])
+	if err != nil {
+		return err
+	}
+	p.Program[0] = program
+	if !privileged() && p.Format != formatDir {
+		p.Format = formatDir // erofs is not for user namespaces
+	}
+	err = runInside(ctx, inside{Verb: verbChain, Plan: p}, commonFlags(inv)...)
+	if p.Private || inv.Bool("rm") {
+		if clearErr := clearChain(ctx, p); clearErr != nil {
+			inv.Log.Warn("%v", clearErr)
+		}
+	}
+	return err
+}
+
+// clearChain removes the bundle, unless something that PROG started still
+// uses the mount.
+func clearChain(ctx context.Context, p plan) error {
+	b := &bundle.Bundle{Dir: p.Bundle}
+	if !isDir(b.Dir) {
+		return nil
+	}
+	mounts, err := mountsOf(b)
+	if err != nil {
+		return err
+	}
+	if len(mounts) > 0 {
+		return fmt.Errorf("bundle %s stays: processes of the program still use it; oci-mount --gc removes it later", b.Dir)
+	}
+	return removeBundle(ctx, b, p.Root)
+}
+
+// lookProgram finds PROG before anything is done: seen from where the user
+// stands, not from the bundle.
+func lookProgram(word string) (string, error) {
+	path, err := exec.LookPath(word)
+	switch {
+	case err == nil:
+		abs, err := filepath.Abs(path)
+		return abs, fault.WithStatus(ownFailure, err)
+	case errors.Is(err, exec.ErrDot):
+		return "", fault.WithStatus(127, fmt.Errorf("%s: found in the current directory only; write ./%s", word, word))
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
+		return "", fault.WithStatus(127, fmt.Errorf("%s: program not found", word))
+	default:
+		return "", fault.WithStatus(126, fmt.Errorf("%s: %w", word, err))
+	}
+}
+
+// commonFlags are those that the program in the namespaces obeys, too.
+func commonFlags(inv *cli.Invocation) []string {
+	var words []string
+	for _, flag := range []string{"quiet", "explain", "step"} {
+		if inv.Bool(flag) {
+			words = append(words, "--"+flag)
+		}
+	}
+	for range inv.Count("verbose") {
+		words = append(words, "--verbose")
+	}
+	return append(words, "--log-format="+inv.String("log-format"), "--color="+inv.String("color"))
+}
+
+// runInside runs this program again in a mount namespace, and in a user
+// namespace when the caller is not root, and ends with its status.
+func runInside(ctx context.Context, task inside, words ...string) error {
+	// The kernel sends the death signal when the thread dies that made the
+	// child: so it must live as long as the process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	defer reader.Close()
+	defer writer.Close()
+	child := self(append([]string{taskWord}, words...)...)
+	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	child.ExtraFiles = []*os.File{reader}
+	tools, many := idTools{}, false
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
+	if !privileged() {
+		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		if tools, many = findIDTools(); !many {
+			child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+			child.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+		}
+	}
+	pass := newSignals()
+	defer pass.stop()
+	if err := child.Start(); err != nil {
+		return explainNamespaces(fmt.Errorf("start in new namespaces: %w", err))
+	}
+	go pass.to(child.Process)
+	if many {
+		err = tools.write(ctx, child.Process.Pid)
+	}
+	if err == nil {
+		err = json.NewEncoder(writer).Encode(task)
+	}
+	writer.Close() // without a task the child ends
+	waitErr := child.Wait()
+	if err != nil {
+		return err
+	}
+	return exitOf(child, waitErr)
+}
+
+// exitOf turns the end of the child into that of this process.
+func exitOf(child *exec.Cmd, err error) error {
+	if child.ProcessState == nil {
+		return fmt.Errorf("wait for the program: %w", err)
+	}
+	status, ok := child.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case ok && status.Signaled():
+		return fault.Exit(128 + int(status.Signal()))
+	case ok:
+		return fault.Exit(status.ExitStatus())
+	}
+	return fault.Exit(child.ProcessState.ExitCode())
+}
+
+// signals passes signals on to the program, whose end they are to be.
+type signals struct {
+	caught chan os.Signal
+	done   chan struct{}
+}
+
+func newSignals() *signals {
+	s := &signals{caught: make(chan os.Signal, 8), done: make(chan struct{})}
+	// The shell's INT and TERM must not end this process before PROG.
+	signal.Reset(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(s.caught, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
+	return s
+}
+
+func (s *signals) stop() {
+	signal.Stop(s.caught)
+	close(s.done)
+}
+
+func (s *signals) to(p *os.Process) {
+	for {
+		select {
+		case <-s.done:
+			return
+		case sig := <-s.caught:
+			if (sig == syscall.SIGINT || sig == syscall.SIGQUIT) && foreground() {
+				continue // the terminal has sent it to the program as well
+			}
+			_ = p.Signal(sig) // it may have ended this moment
+		}
+	}
+}
+
+// foreground reports whether the terminal sends its signals to this process.
+func foreground() bool {
+	tty, err := os.Open("/dev/tty")
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
+}
+
+// hiddenMounts keeps what is mounted in this namespace from showing in the
+// one outside; what is mounted there still arrives here.
+func hiddenMounts() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("separate the mounts from the host's: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
+	"github.com/oci-plumbing/oci-plumbing/lib/store"
+)
+
+// collect is --gc.
+func collect(ctx context.Context, inv *cli.Invocation) error {
+	if len(inv.Operands) > 0 {
+		return inv.Usage("--gc takes no operand")
+	}
+	root, err := inv.Root()
+	if err != nil {
+		return err
+	}
+	if _, many := findIDTools(); many && !privileged() && !inv.DryRun() {
+		// The files belong to the caller's subordinate ids.
+		return runInside(ctx, inside{Verb: verbCollect, Plan: plan{Root: root}}, commonFlags(inv)...)
+	}
+	return collectIn(ctx, inv, root)
+}
+
+func collectIn(ctx context.Context, inv *cli.Invocation, root string) error {
+	mounts, err := overlay.AllMounts()
+	if err != nil {
+		return err
+	}
+	c := collector{inv: inv, root: root, mounts: mounts, steps: inv.Steps(), dry: inv.DryRun()}
+	return store.At(root, store.Form{}).Evict(ctx, store.Eviction{
+		Needs: c.needs, InUse: c.inUse, Removed: c.removed, Dry: c.dry,
+	})
+}
+
+type collector struct {
+	inv    *cli.Invocation
+	root   string
+	mounts []overlay.Mounted
+	steps  *explain.Printer
+	dry    bool
+}
+
+// inUse reports whether a layer is part of a mount, whatever became of the
+// bundle.
+func (c *collector) inUse(path string) bool {
+	for _, m := range c.mounts {
+		for _, lower := range m.Lowers {
+			if lower == path {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// removed says which layer goes.
+func (c *collector) removed(e store.Entry) error {
+	if c.steps.Enabled() {
+		base := strings.TrimSuffix(e.Path, ".erofs")
+		if err := c.steps.Step(explain.Step{
+			Action: "remove the cached layer " + e.Digest.String(), Command: "rm -rf -- " + explain.Quote(e.Path, base+".json", base+".lock"),
+			Why: "no bundle, no layout and no mount refers to it",
+		}); err != nil {
+			return err
+		}
+	}
+	if !c.dry {
+		c.inv.Log.Note("removed layer %s", e.Digest)
+	}
+	return nil
+}
+
+// needs returns the layers that a bundle or a layout refers to. A bundle that
+// nobody named, and that holds nothing of value, is removed on the way.
+func (c *collector) needs(ctx context.Context, dir string) ([]store.Key, error) {
+	if _, err := os.Lstat(filepath.Join(dir, ispec.ImageLayoutFile)); err == nil {
+		return layoutNeeds(ctx, dir)
+	}
+	b := &bundle.Bundle{Dir: dir}
+	state, err := b.State()
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil, nil // no longer a bundle
+	}
+	if err != nil {
+		return nil, err
+	}
+	idle, err := c.idle(b)
+	if err != nil {
+		return nil, err
+	}
+	if idle {
+		return nil, c.drop(b)
+	}
+	diffIDs := make([]digest.Digest, len(state.Layers))
+	for i, l := range state.Layers {
+		diffIDs[i] = l.DiffID
+	}
+	return keysOf(diffIDs), nil
+}
+
+// idle reports whether the bundle is one of those without a name of the
+// user's choice, is not mounted, and holds no change. The bundle of a chain
+// whose process was killed is idle whatever it holds.
+func (c *collector) idle(b *bundle.Bundle) (bool, error) {
+	if filepath.Dir(b.Dir) != filepath.Join(c.root, mountsDir) {
+		return false, nil
+	}
+	for _, m := range c.mounts {
+		if m.Target == b.Rootfs() {
+			return false, nil
+		}
+	}
+	if strings.HasPrefix(filepath.Base(b.Dir), chainPrefix) {
+		return true, nil
+	}
+	for _, name := range []string{bundle.ConfigFile, bundle.UpperDir + "/*"} {
+		found, err := filepath.Glob(filepath.Join(b.Dir, name))
+		if err != nil || len(found) > 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (c *collector) drop(b *bundle.Bundle) error {
+	if err := c.steps.Step(explain.Step{
+		Action: "remove the bundle " + filepath.Base(b.Dir), Command: "rm -rf -- " + explain.Quote(b.Dir),
+		Why: "it is not mounted, and nothing was changed in it",
+	}); err != nil || c.dry {
+		return err
+	}
+	lock, err := lockBundle(b)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	c.inv.Log.Note("removed bundle %s", b.Dir)
+	return bundle.RemoveAll(b.Dir)
+}
+
+// layoutNeeds reads the diffIDs of every image in the layout. One that cannot
+// be read stops the collection: what it needs is not known.
+func layoutNeeds(ctx context.Context, dir string) ([]store.Key, error) {
+	l, err := layout.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("look which layers are needed: %w", err)
+	}
+	manifests, err := l.Manifests(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look which layers %s needs: %w", dir, err)
+	}
+	var keys []store.Key
+	for _, desc := range manifests {
+		image, err := l.Image(ctx, desc)
+		if errors.Is(err, fault.ErrNotFound) {
+			continue // an index that was copied in part
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look which layers %s needs: %w", dir, err)
+		}
+		keys = append(keys, keysOf(image.Config.RootFS.DiffIDs)...)
+	}
+	return keys, nil
+}
+
+// keysOf are the layers, and the merged stacks of them.
+func keysOf(diffIDs []digest.Digest) []store.Key {
+	var keys []store.Key
+	for i, diffID := range diffIDs {
+		keys = append(keys, store.Key{Kind: store.Layer, Digest: diffID}, store.Key{Kind: store.Chain, Digest: chainID(diffIDs[:i+1])})
+	}
+	return keys
+}

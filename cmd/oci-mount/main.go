@@ -1,0 +1,16 @@
+// Command oci-mount makes a bundle whose rootfs is a copy-on-write mount of an
+// image.
+package main
+
+import (
+	"os"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == insideWord {
+		os.Exit(cli.Main(insideCommand(), os.Args[2:], cli.Process()))
+	}
+	os.Exit(cli.Main(command(), os.Args[1:], cli.Process()))
+}

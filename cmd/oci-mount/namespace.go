@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
+	"github.com/oci-plumbing/oci-plumbing/lib/store"
+)
+
+// privileged reports whether the process may mount where it is.
+func privileged() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return false
+	}
+	return data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
+}
+
+// currentForm is the form of the layers that this process can mount: in a
+// user namespace trusted.* attributes are out of reach, and ids are mapped.
+func currentForm() store.Form {
+	uids, errU := readMap("/proc/self/uid_map")
+	gids, errG := readMap("/proc/self/gid_map")
+	whole := idmap.Map{{Size: 1<<32 - 1}}
+	if errU != nil || errG != nil || uids.Equal(whole) && gids.Equal(whole) {
+		return store.Form{}
+	}
+	return store.Form{UserXattr: true, UIDMap: uids, GIDMap: gids}
+}
+
+// readMap reads uid_map or gid_map: "inside outside size" in each line.
+func readMap(path string) (idmap.Map, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read id map: %w", err)
+	}
+	var m idmap.Map
+	for line := range bytes.Lines(data) {
+		var r idmap.Range
+		if _, err := fmt.Sscan(string(line), &r.Container, &r.Host, &r.Size); err != nil {
+			return nil, fmt.Errorf("read id map %s: %w", path, err)
+		}
+		m = append(m, r)
+	}
+	return m, nil
+}
+
+// onlyRoot reports whether root is the only id there is, so that no file can
+// have another owner.
+func onlyRoot(f store.Form) bool {
+	return len(f.UIDMap) == 1 && f.UIDMap[0].Size == 1
+}
+
+// subordinate returns the first range of ids that file, /etc/subuid or
+// /etc/subgid, gives the user, by number or name (subuid(5)).
+func subordinate(file string, id int, name string) (idmap.Range, bool) {
+	f, err := os.Open(file)
+	if err != nil {
+		return idmap.Range{}, false
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		fields := strings.Split(strings.TrimSpace(lines.Text()), ":")
+		if len(fields) != 3 || fields[0] != strconv.Itoa(id) && fields[0] != name {
+			continue
+		}
+		first, errFirst := strconv.ParseUint(fields[1], 10, 32)
+		size, errSize := strconv.ParseUint(fields[2], 10, 32)
+		if errFirst == nil && errSize == nil && size > 0 && first+size < idmap.MaxID {
+			return idmap.Range{Container: 1, Host: uint32(first), Size: uint32(size)}, true
+		}
+	}
+	return idmap.Range{}, false
+}
+
+// userName finds the caller's name without any library of the host.
+func userName(id int) string {
+	data, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Split(line, ":")
+		if len(fields) > 2 && fields[2] == strconv.Itoa(id) {
+			return fields[0]
+		}
+	}
+	return ""
+}
+
+// idTools are the setuid programs that write maps of more than one id.
+type idTools struct {
+	uid, gid       string
+	uids, gids     idmap.Range
+	ownUID, ownGID int
+}
+
+// findIDTools finds the programs and the ranges; ok is false when the caller
+// must do with one id.
+func findIDTools() (t idTools, ok bool) {
+	t.ownUID, t.ownGID = os.Geteuid(), os.Getegid()
+	user := userName(t.ownUID)
+	var okU, okG bool
+	t.uids, okU = subordinate("/etc/subuid", t.ownUID, user)
+	t.gids, okG = subordinate("/etc/subgid", t.ownUID, user)
+	var errU, errG error
+	t.uid, errU = exec.LookPath("newuidmap")
+	t.gid, errG = exec.LookPath("newgidmap")
+	return t, okU && okG && errU == nil && errG == nil
+}
+
+// write maps root to the caller, and the other ids to the caller's range.
+func (t idTools) write(ctx context.Context, pid int) error {
+	for _, tool := range []struct {
+		program string
+		own     int
+		r       idmap.Range
+	}{{t.uid, t.ownUID, t.uids}, {t.gid, t.ownGID, t.gids}} {
+		words := []string{strconv.Itoa(pid), "0", strconv.Itoa(tool.own), "1",
+			strconv.Itoa(int(tool.r.Container)), strconv.Itoa(int(tool.r.Host)), strconv.Itoa(int(tool.r.Size))}
+		if out, err := exec.CommandContext(ctx, tool.program, words...).CombinedOutput(); err != nil {
+			return fmt.Errorf("map ids with %s: %w: %s", tool.program, err, bytes.TrimSpace(out))
+		}
+	}
+	return nil
+}
+
+// self is this program again, with the hidden first word.
+func self(words ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", append([]string{insideWord}, words...)...)
+	cmd.Args[0] = os.Args[0]
+	return cmd
+}
+
+// userNamespace returns a user namespace with the map, for idmapped mounts. A
+// namespace needs a process to be made, which lasts no longer than that.
+func userNamespace(ctx context.Context, ids idmap.Map) (*os.File, error) {
+	var ranges []syscall.SysProcIDMap
+	for _, r := range ids {
+		ranges = append(ranges, syscall.SysProcIDMap{ContainerID: int(r.Container), HostID: int(r.Host), Size: int(r.Size)})
+	}
+	holder := self(holdWord)
+	holder.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ranges, GidMappings: ranges, Pdeathsig: syscall.SIGKILL,
+	}
+	stdin, err := holder.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("make a user namespace: %w", err)
+	}
+	if err := holder.Start(); err != nil {
+		return nil, explainNamespaces(fmt.Errorf("make a user namespace: %w", err))
+	}
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", holder.Process.Pid))
+	if err != nil {
+		err = fmt.Errorf("open the user namespace: %w", err)
+	}
+	if err := errors.Join(stdin.Close(), holder.Wait()); err != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("make a user namespace: %w", err)
+	}
+	return f, err
+}
+
+// explainNamespaces says what an administrator can do when a user may make
+// no user namespaces.
+func explainNamespaces(err error) error {
+	if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	return fault.Hint(err, "user namespaces are off here: see sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, "+
+		"kernel.apparmor_restrict_unprivileged_userns; or run as root")
+}

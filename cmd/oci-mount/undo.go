@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+)
+
+// undo is -u and --rm.
+func undo(ctx context.Context, inv *cli.Invocation) error {
+	root, err := inv.Root()
+	if err != nil {
+		return err
+	}
+	u := undoer{inv: inv, root: root, remove: inv.Bool("rm"), steps: inv.Steps()}
+	if inv.Bool("all") {
+		if len(inv.Operands) > 0 {
+			return inv.Usage("--all takes no PATH or ID")
+		}
+		return u.all(ctx)
+	}
+	if len(inv.Operands) == 0 || inv.Operand(0) == "-" {
+		return inv.EachInput(inv.Operand(0), func(rec pipe.Record) error { return u.one(ctx, rec.Name()) })
+	}
+	var errs []error
+	for _, word := range inv.Operands {
+		errs = append(errs, u.one(ctx, word))
+	}
+	return errors.Join(errs...)
+}
+
+type undoer struct {
+	inv    *cli.Invocation
+	root   string
+	remove bool
+	steps  *explain.Printer
+}
+
+// one undoes the bundle that word names.
+func (u *undoer) one(ctx context.Context, word string) error {
+	b, err := findBundle(u.root, word)
+	if err != nil {
+		return err
+	}
+	return u.bundle(ctx, b)
+}
+
+func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
+	state, err := b.State()
+	if err != nil {
+		return err
+	}
+	if len(state.Mounts) == 0 {
+		return fault.Hint(fault.NotFound("bundle %s was not made by %s", b.Dir, name), "remove a bundle of oci-unpack with: rm -r %s", b.Dir)
+	}
+	if err := u.explain(b); err != nil || u.inv.DryRun() {
+		return err
+	}
+	lock, err := lockBundle(b)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	mounts, err := mountsOf(b)
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		if m.Namespace != "" {
+			return fault.Hint(fmt.Errorf("bundle %s is mounted%s", b.Dir, where(m)), "it ends with the program that uses it")
+		}
+	}
+	if len(mounts) == 0 && !u.remove {
+		return fault.NotFound("bundle %s is not mounted", b.Dir)
+	}
+	if err := detach(b, u.inv.Bool("lazy")); err != nil {
+		return err
+	}
+	if !u.remove {
+		return nil
+	}
+	return removeBundle(ctx, b, u.root)
+}
+
+// all undoes every bundle that is mounted here, and with --rm also those
+// below the state directory that are not.
+func (u *undoer) all(ctx context.Context) error {
+	bundles, err := mountedBundles()
+	if err != nil {
+		return err
+	}
+	if u.remove {
+		more, err := filepath.Glob(filepath.Join(u.root, mountsDir, "*", bundle.StateFile))
+		if err != nil {
+			return fmt.Errorf("list bundles: %w", err)
+		}
+		for _, path := range more {
+			bundles = appendNew(bundles, filepath.Dir(path))
+		}
+	}
+	var errs []error
+	for _, dir := range bundles {
+		errs = append(errs, u.bundle(ctx, &bundle.Bundle{Dir: dir}))
+	}
+	return errors.Join(errs...)
+}
+
+func appendNew(list []string, word string) []string {
+	for _, w := range list {
+		if w == word {
+			return list
+		}
+	}
+	return append(list, word)
+}
+
+// explain prints the commands a person would type.
+func (u *undoer) explain(b *bundle.Bundle) error {
+	lazy := ""
+	if u.inv.Bool("lazy") {
+		lazy = "-l "
+	}
+	err := u.steps.Step(explain.Step{
+		Action: "unmount the root file system", Command: "umount " + lazy + explain.Quote(b.Rootfs()),
+		Why: "what was changed stays in " + bundle.UpperDir, Ref: "umount(8)",
+	})
+	if err == nil && u.remove {
+		err = u.steps.Step(explain.Step{
+			Action: "delete the bundle", Command: "rm -r -- " + explain.Quote(b.Dir), Why: "the layers stay in the cache",
+		})
+	}
+	return err
+}
+
+// mountedBundles lists the bundles mounted in this namespace.
+func mountedBundles() ([]string, error) {
+	mounts, err := overlay.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, m := range mounts {
+		if dir, base := filepath.Split(m.Target); base == bundle.RootfsDir {
+			dirs = appendNew(dirs, filepath.Clean(dir))
+		}
+	}
+	return dirs, nil
+}
+
+// mountsOf lists the mounts of the bundle, in other namespaces, too.
+func mountsOf(b *bundle.Bundle) ([]overlay.Mounted, error) {
+	all, err := overlay.AllMounts()
+	if err != nil {
+		return nil, err
+	}
+	var mounts []overlay.Mounted
+	for _, m := range all {
+		if m.Target == b.Rootfs() {
+			mounts = append(mounts, m)
+		}
+	}
+	return mounts, nil
+}
+
+func where(m overlay.Mounted) string {
+	if m.Namespace == "" {
+		return ""
+	}
+	return " in the namespace " + m.Namespace + " of another process"
+}
+
+// findBundle takes the path of a bundle or of something in it, or the ID of
+// one below the state directory.
+func findBundle(root, word string) (*bundle.Bundle, error) {
+	if !strings.Contains(word, "/") && word != "." && word != ".." {
+		b := &bundle.Bundle{Dir: filepath.Join(root, mountsDir, word)}
+		if isDir(b.Dir) {
+			return b, nil
+		}
+	}
+	b, err := bundle.Find(word)
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil, fault.Hint(fault.NotFound("%q is neither a bundle nor the ID of one below %s", word, filepath.Join(root, mountsDir)),
+			"see what is there: %s --list --all", name)
+	}
+	return b, err
+}
+
+// detach takes the mounts off the bundle: those that are there, in any order
+// of crashes before.
+func detach(b *bundle.Bundle, lazy bool) error {
+	m, err := overlay.At(b.Rootfs())
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		err := overlay.Unmount(m.Target, lazy)
+		if errors.Is(err, unix.EBUSY) {
+			return busy(*m, err)
+		}
+		if err != nil {
+			return err
+		}
+		if m.Volatile {
+			if err := settle(b); err != nil {
+				return err
+			}
+		}
+	}
+	for _, dir := range []string{bundle.UpperDir, bundle.WorkDir} {
+		if err := unmountInside(filepath.Join(b.Dir, dir)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unmountInside ends the tmpfs of --size, and its upper's other place.
+func unmountInside(path string) error {
+	err := overlay.Unmount(path, true)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+		return nil // not a mount point
+	}
+	return err
+}
+
+// settle syncs the upper of a volatile mount after all, and takes away the
+// mark by which the kernel would refuse it.
+func settle(b *bundle.Bundle) error {
+	dir, err := os.Open(b.Dir)
+	if err != nil {
+		return fmt.Errorf("sync bundle: %w", err)
+	}
+	defer dir.Close()
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		return fmt.Errorf("sync bundle %s: %w", b.Dir, err)
+	}
+	return bundle.RemoveAll(filepath.Join(b.Dir, bundle.WorkDir, dirtyMark))
+}
+
+// busy names who holds the mount.
+func busy(m overlay.Mounted, err error) error {
+	users, listErr := overlay.Users(m)
+	if listErr != nil || len(users) == 0 {
+		return fault.Hint(err, "something has a file open there; --lazy takes the mount out of sight at once")
+	}
+	return fault.Hint(err, "used by process %s; --lazy takes the mount out of sight at once", joinInts(users))
+}
+
+func joinInts(numbers []int) string {
+	words := make([]string, len(numbers))
+	for i, n := range numbers {
+		words[i] = fmt.Sprint(n)
+	}
+	return strings.Join(words, ", ")
+}
+
+// removeBundle deletes a bundle that is not mounted. Files of an ordinary
+// user's subordinate ids can only be deleted in the namespace that has them.
+func removeBundle(ctx context.Context, b *bundle.Bundle, root string) error {
+	err := bundle.RemoveAll(b.Dir)
+	if err == nil || privileged() || !(errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)) {
+		return err
+	}
+	return runInside(ctx, inside{Verb: verbRemove, Plan: plan{Root: root, Bundle: b.Dir}})
+}
