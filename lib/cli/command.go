@@ -99,7 +99,7 @@ func Main(c *Command, words []string, stdio Stdio) int {
 	ctx, stop := c.signals(log)
 	defer stop()
 	app := &cli.App{
-		Name: c.Name, HelpName: c.Name, Flags: flags,
+		Name: c.Name, HelpName: c.Name, Flags: named(flags),
 		HideHelp: true, HideHelpCommand: true, HideVersion: true,
 		DisableSliceFlagSeparator: true,
 		Writer:                    stdio.Err, ErrWriter: stdio.Err,
@@ -109,7 +109,7 @@ func Main(c *Command, words []string, stdio Stdio) int {
 			return c.act(&Invocation{Context: cc, Stdio: stdio, Log: log, Command: c, Operands: args.operands, Trailing: args.trailing})
 		},
 	}
-	err = app.RunContext(ctx, append([]string{c.Name}, args.flags...))
+	err = app.RunContext(ctx, append([]string{c.Name}, canonical(args.flags, flags)...))
 	if sig := signalOf(ctx); sig != nil && err != nil && !passesStatus(err) {
 		err = fault.WithStatus(128+int(sig.number), sig)
 	}

@@ -149,7 +149,7 @@ func (b *builder) byDefault(why string) *Origin {
 func (d *Document) checkStrings() error {
 	var err error
 	d.root.walk(nil, func(path []string, n *node, from *Origin) {
-		if err == nil && n.kind == kindString && from != nil && from.Source != "input" {
+		if err == nil && n.kind == kindString && from != nil && from.Source != "input" && checkText("", n.text()) != nil {
 			err = checkText(pointer(path...), n.text())
 		}
 	})

@@ -15,7 +15,7 @@ func pointer(tokens ...string) string {
 	var b strings.Builder
 	for _, t := range tokens {
 		b.WriteByte('/')
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(t))
+		b.WriteString(strings.ReplaceAll(strings.ReplaceAll(t, "~", "~0"), "/", "~1"))
 	}
 	return b.String()
 }
@@ -30,10 +30,10 @@ func parsePointer(s string) ([]string, error) {
 	}
 	tokens := strings.Split(s[1:], "/")
 	for i, t := range tokens {
-		if bad := strings.Index(strings.NewReplacer("~0", "", "~1", "").Replace(t), "~"); bad >= 0 {
+		if strings.Count(t, "~") != strings.Count(t, "~0")+strings.Count(t, "~1") {
 			return nil, fault.Usage("JSON pointer %q: ~ must be followed by 0 or 1", s)
 		}
-		tokens[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(t)
+		tokens[i] = strings.ReplaceAll(strings.ReplaceAll(t, "~1", "/"), "~0", "~")
 	}
 	return tokens, nil
 }

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// The flag types of the library work out their names with a regular
+// expression at each question, and it asks for all names of all flags once
+// per flag: with 150 flags that is 20 000 expressions, and most of the time a
+// small tool takes. These ask once.
+type (
+	namedBool struct {
+		*cli.BoolFlag
+		names
+	}
+	namedString struct {
+		*cli.StringFlag
+		names
+	}
+	namedStringSlice struct {
+		*cli.StringSliceFlag
+		names
+	}
+	namedInt struct {
+		*cli.IntFlag
+		names
+	}
+	namedInt64 struct {
+		*cli.Int64Flag
+		names
+	}
+	namedUint struct {
+		*cli.UintFlag
+		names
+	}
+)
+
+type names struct{ list []string }
+
+func (f namedBool) Names() []string        { return f.list }
+func (f namedString) Names() []string      { return f.list }
+func (f namedStringSlice) Names() []string { return f.list }
+func (f namedInt) Names() []string         { return f.list }
+func (f namedInt64) Names() []string       { return f.list }
+func (f namedUint) Names() []string        { return f.list }
+
+// named returns the flags with their names worked out. The types are embedded,
+// not the interface, for the library asks them for further methods.
+func named(flags []Flag) []Flag {
+	out := make([]Flag, len(flags))
+	for i, f := range flags {
+		n := names{f.Names()}
+		switch f := f.(type) {
+		case *cli.BoolFlag:
+			out[i] = namedBool{f, n}
+		case *cli.StringFlag:
+			out[i] = namedString{f, n}
+		case *cli.StringSliceFlag:
+			out[i] = namedStringSlice{f, n}
+		case *cli.IntFlag:
+			out[i] = namedInt{f, n}
+		case *cli.Int64Flag:
+			out[i] = namedInt64{f, n}
+		case *cli.UintFlag:
+			out[i] = namedUint{f, n}
+		default:
+			out[i] = f
+		}
+	}
+	return out
+}
+
+// canonical replaces each alias among the flags of a command line by the name
+// of its flag: the library refuses a list that is given as -e and as --env.
+func canonical(words []string, flags []Flag) []string {
+	first := make(map[string]string)
+	for _, f := range flags {
+		list := f.Names()
+		for _, name := range list {
+			first[name] = list[0]
+		}
+	}
+	out := make([]string, len(words))
+	for i, w := range words {
+		name, value, hasValue := strings.Cut(strings.TrimPrefix(w, "--"), "=")
+		out[i] = "--" + first[name]
+		if hasValue {
+			out[i] += "=" + value
+		}
+	}
+	return out
+}
