@@ -29,6 +29,7 @@ SCRIPTS := $(shell git ls-files scripts .ci 2>/dev/null | xargs -r grep -lE '^\#
 
 MD2MAN := build/tools/go-md2man
 LINTER := build/tools/golangci-lint
+NFPM   := build/tools/nfpm
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -109,6 +110,10 @@ install: build man completions ## install tools, pinned runc, pages and completi
 	install -m 0644 build/completions/zsh/* '$(DESTDIR)$(DATADIR)/zsh/site-functions'
 	install -m 0644 build/completions/fish/* '$(DESTDIR)$(DATADIR)/fish/vendor_completions.d'
 
+.PHONY: dist
+dist: $(NFPM) ## make tarballs, packages, checksums and SBOMs in dist/
+	scripts/dist
+
 .PHONY: clean
 clean: ## remove what the targets made
 	rm -rf bin build dist
@@ -120,3 +125,6 @@ $(MD2MAN): scripts/tools/go.sum
 
 $(LINTER): scripts/tools/lint/go.sum
 	cd scripts/tools/lint && GOFLAGS= $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(NFPM): scripts/tools/dist/go.sum
+	cd scripts/tools/dist && GOFLAGS= $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ github.com/goreleaser/nfpm/v2/cmd/nfpm
