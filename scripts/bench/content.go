@@ -16,9 +16,9 @@ type source struct {
 func newSource(seed uint64) *source {
 	s := &source{rng: rand.New(rand.NewPCG(seed, 0x6f6369))}
 	const letters = "etaoinshrdlucmfwypvbgkqjxz"
-	for range 6000 {
+	for range 3000 {
 		var b strings.Builder
-		for range 2 + s.skewed(9) {
+		for range 2 + s.skewed(7) {
 			b.WriteByte(letters[s.skewed(len(letters))])
 		}
 		s.words = append(s.words, b.String())
@@ -29,7 +29,7 @@ func newSource(seed uint64) *source {
 // skewed returns a number below n, small ones more often.
 func (s *source) skewed(n int) int {
 	f := s.rng.Float64()
-	return int(f * f * float64(n))
+	return int(f * f * f * float64(n))
 }
 
 // word is a name component or a word of text.
@@ -41,10 +41,10 @@ func (s *source) fill(size int) []byte {
 	kind := s.rng.IntN(10)
 	for len(out) < size {
 		switch {
-		case kind < 5:
+		case kind < 6:
 			out = append(out, s.word()...)
 			out = append(out, " \n\t;(="[s.skewed(6)])
-		case kind < 9:
+		case kind < 9 || s.rng.IntN(4) > 0:
 			out = s.code(out)
 		default:
 			out = append(out, byte(s.rng.Uint32()))
@@ -56,13 +56,13 @@ func (s *source) fill(size int) []byte {
 // code appends something with the statistics of machine code: a few opcodes,
 // small operands, addresses that share their upper bytes, and repetitions.
 func (s *source) code(out []byte) []byte {
-	out = append(out, byte(0x40+s.skewed(16)), byte(0x80+s.skewed(64)), byte(s.skewed(256)))
-	if s.rng.IntN(3) == 0 {
-		out = append(out, byte(s.rng.Uint32()), byte(s.skewed(256)), 0, 0)
+	out = append(out, byte(0x40+s.skewed(16)), byte(0x80+s.skewed(16)), byte(s.skewed(64)))
+	if s.rng.IntN(4) == 0 {
+		out = append(out, byte(s.rng.Uint32()), byte(s.skewed(128)), 0, 0)
 	}
-	if n := len(out); n > 400 && s.rng.IntN(6) == 0 {
-		back := 40 + s.rng.IntN(300)
-		out = append(out, out[n-back:n-back+8+s.rng.IntN(24)]...)
+	if n := len(out); n > 4000 && s.rng.IntN(5) < 3 {
+		back := 40 + s.rng.IntN(3900)
+		out = append(out, out[n-back:n-back+min(back, 8+s.rng.IntN(40))]...)
 	}
 	return out
 }

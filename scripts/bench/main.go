@@ -41,7 +41,7 @@ func main() {
 func start() error {
 	b := &bench{pushed: make(map[string]bool)}
 	var only, image, out string
-	var list bool
+	var list, prepare bool
 	flag.StringVar(&only, "only", "", "comma-separated `TASKS`; all when empty")
 	flag.StringVar(&image, "image", "", "comma-separated `IMAGES`; those of each task when empty")
 	flag.StringVar(&b.bin, "bin", "bin", "`DIR` of our binaries")
@@ -53,6 +53,7 @@ func start() error {
 	flag.BoolVar(&b.cold, "cold", false, "drop the page cache before each run")
 	flag.BoolVar(&b.tmpfs, "tmpfs", false, "work in a tmpfs in place of a fresh ext4")
 	flag.BoolVar(&list, "list", false, "print the tasks and images")
+	flag.BoolVar(&prepare, "prepare", false, "only make the images that are named by -image")
 	flag.Parse()
 	if list {
 		return printList()
@@ -69,6 +70,14 @@ func start() error {
 	}
 	if err := os.MkdirAll(b.images, 0o755); err != nil {
 		return err
+	}
+	if prepare {
+		for name := range strings.SplitSeq(image, ",") {
+			if _, err := b.layout(name); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	defer b.stopRegistry()
 	var rows []row
