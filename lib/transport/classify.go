@@ -3,7 +3,6 @@ package transport
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"syscall"
 
 	"go.podman.io/image/v5/docker"
-	"go.podman.io/image/v5/types"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
@@ -92,23 +90,4 @@ func retryable(status int) bool {
 	default:
 		return false
 	}
-}
-
-// explain adds to a failure to read the source what is there instead.
-func (j *job) explain(ctx context.Context, sys *types.SystemContext, err error) error {
-	err = classify(err)
-	if j.src.transport != "docker" || !errors.Is(err, fault.ErrNotFound) {
-		return err
-	}
-	tags, tagsErr := docker.GetRepositoryTags(ctx, sys, j.src.ref)
-	if tagsErr != nil || len(tags) == 0 {
-		return err
-	}
-	const most = 20
-	more := ""
-	if len(tags) > most {
-		more = fmt.Sprintf(", and %d more", len(tags)-most)
-		tags = tags[:most]
-	}
-	return fault.As(fault.ErrNotFound, fmt.Errorf("%w (the repository has the tags %s%s)", err, strings.Join(tags, ", "), more))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"go.podman.io/image/v5/copy"
@@ -15,6 +17,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/transport/registry"
 )
 
 // Copier copies images with one set of options. It may be used from several
@@ -22,6 +25,9 @@ import (
 type Copier struct {
 	options Options
 	policy  *signature.Policy
+
+	mu      sync.Mutex
+	clients map[string]*registry.Client
 }
 
 // New checks the options and reads the signature policy.
@@ -122,7 +128,7 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 		return nil, err
 	}
 	if j.source, err = j.src.ref.NewImageSource(ctx, srcSys); err != nil {
-		return nil, j.explain(ctx, srcSys, err)
+		return nil, err
 	}
 	owned := true
 	defer func() {
@@ -132,9 +138,9 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 	}()
 	chosen, err := j.copier.choose(ctx, j.source, srcSys)
 	if err != nil {
-		return nil, j.explain(ctx, srcSys, err)
+		return nil, err
 	}
-	if j.destination, err = j.dst.ref.NewImageDestination(ctx, dstSys); err != nil {
+	if j.destination, err = j.openDestination(ctx, dstSys); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -151,6 +157,41 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 		return nil, err
 	}
 	return j.result(raw)
+}
+
+// openDestination opens the destination. Where signatures may have to be
+// written into a registry, the library does it.
+func (j *job) openDestination(ctx context.Context, sys *types.SystemContext) (types.ImageDestination, error) {
+	r, ok := j.dst.ref.(*registryRef)
+	if !ok {
+		return j.dst.ref.NewImageDestination(ctx, sys)
+	}
+	if j.copier.options.Sign.wanted() || !j.copier.options.RemoveSignatures && j.mayBeSigned() {
+		return r.ImageReference.NewImageDestination(ctx, sys)
+	}
+	d, err := r.NewImageDestination(ctx, sys)
+	if err != nil {
+		return nil, err
+	}
+	dst, isOurs := d.(*registryDestination)
+	src, alsoOurs := j.source.(*registrySource)
+	if isOurs && alsoOurs && src.client == dst.client && src.repository != dst.repository {
+		dst.mountFrom = src.repository
+	}
+	return d, nil
+}
+
+// mayBeSigned reports whether the source can have signatures.
+func (j *job) mayBeSigned() bool {
+	switch j.source.(type) {
+	case *layoutSource, *registrySource:
+		return false
+	}
+	if j.src.transport == "dir" {
+		found, err := filepath.Glob(filepath.Join(j.src.name, "*signature-*"))
+		return err != nil || len(found) > 0
+	}
+	return j.src.transport == "docker"
 }
 
 // library has the image library copy what is left.

@@ -75,6 +75,10 @@ type Options struct {
 	// layouts then share them: changing one in place damages both.
 	LinkBlobs bool
 
+	// TokenServers are HOST[:PORT] that may see the credentials for a
+	// registry on another host or domain, when it names them.
+	TokenServers []string
+
 	// Policy is a signature policy file; "" means the usual ones.
 	Policy string
 	// InsecurePolicy accepts everything, whatever the policy files say.
@@ -124,6 +128,8 @@ type Signing struct {
 	// destination's.
 	Identity string
 }
+
+func (s *Signing) wanted() bool { return s.SigstoreKey != "" || s.SigstoreParams != "" }
 
 // Encryption names keys as containers-image does: jwe:FILE, pgp:USER,
 // pkcs7:FILE to encrypt for, FILE[:PASSPHRASE] to decrypt with.

@@ -33,7 +33,17 @@ type sectionSource interface {
 // blobDestination takes blobs unchanged, and from several goroutines.
 type blobDestination interface {
 	hasBlob(ctx context.Context, desc ispec.Descriptor) (bool, error)
+}
+
+// streamDestination is a blobDestination that takes the bytes as they come.
+type streamDestination interface {
 	putStream(ctx context.Context, desc ispec.Descriptor, verified io.Reader) error
+}
+
+// reopeningDestination is a blobDestination that may need the bytes more than
+// once, as an upload that broke begins anew.
+type reopeningDestination interface {
+	putOpened(ctx context.Context, desc ispec.Descriptor, open func() (io.ReadCloser, error)) error
 }
 
 // sectionDestination is a blobDestination on a local file system. It hashes
@@ -141,34 +151,47 @@ func (j *job) move(ctx context.Context, src blobSource, dst blobDestination, des
 }
 
 // carry moves the bytes in the fastest way that both sides know.
-func (j *job) carry(ctx context.Context, src blobSource, dst blobDestination, desc ispec.Descriptor, moved func(int64)) (err error) {
+func (j *job) carry(ctx context.Context, src blobSource, dst blobDestination, desc ispec.Descriptor, moved func(int64)) error {
 	if desc.Size < 0 {
 		return fault.Refused("descriptor of %s has the negative size %d", desc.Digest, desc.Size)
 	}
-	sections, ok1 := src.(sectionSource)
-	files, ok2 := dst.(sectionDestination)
-	if ok1 && ok2 {
+	sections, isSections := src.(sectionSource)
+	files, toFiles := dst.(sectionDestination)
+	if isSections && toFiles {
 		f, offset, err := sections.openSection(desc)
 		if err != nil {
 			return err
 		}
 		return errors.Join(files.putSection(ctx, desc, f, offset, moved), f.Close())
 	}
+	if d, ok := dst.(reopeningDestination); ok {
+		return d.putOpened(ctx, desc, func() (io.ReadCloser, error) {
+			r, err := src.openBlob(ctx, desc)
+			if err != nil {
+				return nil, err
+			}
+			return &countingReader{r, j.tracker.mover(desc.Digest, desc.Size)}, nil
+		})
+	}
+	d, ok := dst.(streamDestination)
+	if !ok {
+		return fmt.Errorf("destination %s takes no blobs", j.dst)
+	}
 	r, err := src.openBlob(ctx, desc)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dst.putStream(ctx, desc, &countingReader{r: r, moved: moved}), r.Close())
+	return errors.Join(d.putStream(ctx, desc, &countingReader{r, moved}), r.Close())
 }
 
 // countingReader tells how far a stream has got.
 type countingReader struct {
-	r     io.Reader
+	io.ReadCloser
 	moved func(int64)
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
+	n, err := c.ReadCloser.Read(p)
 	if n > 0 {
 		c.moved(int64(n))
 	}

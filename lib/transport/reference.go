@@ -96,6 +96,10 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 		if t.layout, err = layout.ParseReference(s); err == nil {
 			t.ref, err = c.newLayoutRef(t.layout, end)
 		}
+	case transport == "docker":
+		if t.ref, err = known.ParseReference(name); err == nil {
+			t.ref = &registryRef{ImageReference: t.ref, copier: c, named: t.ref.DockerReference()}
+		}
 	case known != nil:
 		t.ref, err = known.ParseReference(name)
 	case transport == storageTransport:
