@@ -47,8 +47,14 @@ type State struct {
 	Rootless bool `json:"rootless,omitempty"`
 	// Manifest of the tree, a file name in the bundle; empty without one.
 	Mtree string `json:"mtree,omitempty"`
+	// Placeholders are the devices of the image that are empty files in the
+	// rootfs, since only root can make devices; sorted by path.
+	Placeholders []Placeholder `json:"placeholders,omitempty"`
 	// Mounts are those that were made in the bundle, and are to be undone.
 	Mounts []Mount `json:"mounts,omitempty"`
+	// Committed is the image that the last commit made of the upper directory;
+	// the mounts, and Manifest, are still those of the image before.
+	Committed *ispec.Descriptor `json:"committed,omitempty"`
 	// ImageConfig is the image's config as stored, so that config.json can be
 	// made when the layout is gone.
 	ImageConfig json.RawMessage `json:"imageConfig,omitempty"`
@@ -58,6 +64,17 @@ type State struct {
 type Layer struct {
 	Descriptor ispec.Descriptor `json:"descriptor"`
 	DiffID     digest.Digest    `json:"diffID"`
+}
+
+// Placeholder is a device that could not be made.
+type Placeholder struct {
+	// Path is relative to the rootfs.
+	Path string `json:"path"`
+	// Type is char or block.
+	Type  string `json:"type"`
+	Mode  uint32 `json:"mode"`
+	Major uint32 `json:"major"`
+	Minor uint32 `json:"minor"`
 }
 
 // Mount is a mount that was made in the bundle.

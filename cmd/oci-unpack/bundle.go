@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+)
+
+// kindRootfs is the record of --rootfs-only: a tree without a bundle.
+const kindRootfs = "rootfs"
+
+// makeBundle makes the bundle, or with --rootfs-only the tree alone, under a
+// temporary name; the name it was asked for appears when all is done.
+func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
+	final, err := filepath.Abs(p.bundle)
+	if err != nil {
+		return err
+	}
+	if err := inv.Records().Check(final); err != nil {
+		return err
+	}
+	staging, err := bundle.Stage(p.bundle)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, staging.Discard()) }()
+	rootfs := bundle.RootfsDir
+	if p.rootfsOnly {
+		rootfs = "."
+	}
+	made, err := p.runConfined(ctx, inv, staging.Dir, rootfs)
+	if err != nil {
+		return err
+	}
+	if !p.rootfsOnly {
+		state := p.state()
+		state.Placeholders = made.placeholders()
+		if err := staging.WriteState(state); err != nil {
+			return err
+		}
+	}
+	if err := staging.Publish(ctx); err != nil {
+		return err
+	}
+	if err := inv.Records().Write(p.record(final)); err != nil {
+		return errors.Join(err, bundle.RemoveAll(final))
+	}
+	return nil
+}
+
+// mergeInto applies the layers to a directory that is there. It cannot be
+// undone, so nothing is said of the bundle contract.
+func mergeInto(ctx context.Context, inv *cli.Invocation, p plan) error {
+	dir, err := filepath.Abs(p.bundle)
+	if err != nil {
+		return err
+	}
+	if err := inv.Records().Check(dir); err != nil {
+		return err
+	}
+	if _, err := p.runConfined(ctx, inv, dir, "."); err != nil {
+		return err
+	}
+	return inv.Records().Write(p.record(dir))
+}
+
+func (p *plan) record(path string) pipe.Record {
+	kind := pipe.KindBundle
+	if p.rootfsOnly {
+		kind = kindRootfs
+	}
+	return pipe.Record{
+		Kind: kind, Path: path, Image: p.image.Reference.String(), Digest: p.image.Descriptor.Digest.String(),
+	}
+}
+
+func (r *report) placeholders() []bundle.Placeholder {
+	var all []bundle.Placeholder
+	for _, h := range r.Placeholders {
+		all = append(all, bundle.Placeholder(h))
+	}
+	return all
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/mtree"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+)
+
+// checkBundles compares each bundle with the manifest in it.
+func checkBundles(ctx context.Context, inv *cli.Invocation) error {
+	if len(inv.Operands) > 1 {
+		return inv.Usage("unexpected operand %q", inv.Operands[1])
+	}
+	differ := false
+	err := inv.EachInput(inv.Operand(0), func(rec pipe.Record) error {
+		path := rec.Path
+		if path == "" {
+			path = rec.Name()
+		}
+		diffs, err := checkBundle(ctx, path)
+		if err != nil {
+			return err
+		}
+		differ = differ || len(diffs) > 0
+		return printDifferences(inv, diffs)
+	})
+	if err == nil && differ {
+		err = fault.Exit(1)
+	}
+	return err
+}
+
+func checkBundle(ctx context.Context, path string) ([]mtree.Difference, error) {
+	b, err := bundle.Find(path)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := manifestOf(b)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(manifest)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return mtree.Compare(ctx, b.Rootfs(), f)
+}
+
+// manifestOf finds the manifest that the state names or, in a bundle of
+// another tool, the only one there is.
+func manifestOf(b *bundle.Bundle) (string, error) {
+	state, err := b.State()
+	if err == nil && state.Mtree != "" && filepath.Base(state.Mtree) == state.Mtree {
+		return filepath.Join(b.Dir, state.Mtree), nil
+	}
+	if err != nil && !errors.Is(err, fault.ErrNotFound) {
+		return "", err
+	}
+	found, err := filepath.Glob(filepath.Join(quoteGlob(b.Dir), "sha*_*.mtree"))
+	if err != nil || len(found) != 1 {
+		return "", fault.Hint(fault.NotFound("bundle %s has no mtree manifest", b.Dir), "oci-unpack makes one, unless --no-mtree is given")
+	}
+	return found[0], nil
+}
+
+func quoteGlob(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
+}
+
+// printDifferences prints a line for each file that differs: what happened,
+// the path as a quoted string where it needs one, and the keywords.
+func printDifferences(inv *cli.Invocation, diffs []mtree.Difference) error {
+	for _, d := range diffs {
+		if inv.Bool("json") {
+			line, err := json.Marshal(d)
+			if err != nil {
+				return err
+			}
+			if _, err := fmt.Fprintf(inv.Out, "%s\n", line); err != nil {
+				return err
+			}
+			continue
+		}
+		var what []string
+		for _, k := range d.Keywords {
+			what = append(what, fmt.Sprintf(" %s: %s, not %s", k.Name, k.Got, k.Want))
+		}
+		if _, err := fmt.Fprintf(inv.Out, "%s %s%s\n", d.Kind, readable(d.Path), strings.Join(what, ";")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readable quotes a path that could be taken for something else.
+func readable(path string) string {
+	quoted := fmt.Sprintf("%q", path)
+	if quoted == `"`+path+`"` && !strings.Contains(path, " ") {
+		return path
+	}
+	return quoted
+}

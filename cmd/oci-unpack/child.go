@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/confine"
+	"github.com/oci-plumbing/oci-plumbing/lib/layer"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+)
+
+// job is what the confined process does: it unpacks the layers into a
+// directory below its own, and writes the manifest beside it.
+type job struct {
+	Layout  string        `json:"layout"`
+	Layers  []layer.Layer `json:"layers"`
+	Rootfs  string        `json:"rootfs"`
+	Mtree   string        `json:"mtree,omitempty"`
+	Options options       `json:"options"`
+	// Trace asks for each entry that is applied.
+	Trace bool `json:"trace,omitempty"`
+}
+
+// report is its answer.
+type report struct {
+	Placeholders []layer.Placeholder `json:"placeholders,omitempty"`
+	Skipped      int                 `json:"skipped,omitempty"`
+	Restarted    bool                `json:"restarted,omitempty"`
+}
+
+// message is what it says meanwhile.
+type message struct {
+	Warn  string            `json:"warn,omitempty"`
+	Read  int64             `json:"read,omitempty"`
+	Entry *layer.TraceEntry `json:"entry,omitempty"`
+}
+
+// unpackConfined runs in the confined process.
+func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (any, error) {
+	var j job
+	if err := json.Unmarshal(raw, &j); err != nil {
+		return nil, fmt.Errorf("read the job: %w", err)
+	}
+	// Only here, in a process of its own, may the umask be changed: files
+	// then get their mode by being made.
+	unix.Umask(0)
+	images, err := layout.Open(j.Layout)
+	if err != nil {
+		return nil, err
+	}
+	opt := j.Options.forLayers()
+	opt.Warn = func(format string, args ...any) { send(message{Warn: fmt.Sprintf(format, args...)}) }
+	opt.Progress = sendProgress(send)
+	if j.Trace {
+		opt.Trace = func(e layer.TraceEntry) { send(message{Entry: &e}) }
+	}
+	if j.Rootfs != "." {
+		if err := os.Mkdir(j.Rootfs, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	result, err := layer.Unpack(ctx, images, j.Layers, j.Rootfs, opt)
+	if err != nil {
+		return nil, err
+	}
+	if j.Mtree != "" {
+		if err := writeManifest(result, j.Mtree); err != nil {
+			return nil, err
+		}
+	}
+	return report{Placeholders: result.Placeholders, Skipped: result.Skipped, Restarted: result.Restarted}, nil
+}
+
+// sendProgress sums up, and tells ten times a second.
+func sendProgress(send func(any)) func(int64) {
+	var sum, last atomic.Int64
+	begun := time.Now()
+	return func(n int64) {
+		total := sum.Add(n)
+		now := int64(time.Since(begun) / (100 * time.Millisecond))
+		if before := last.Load(); now > before && last.CompareAndSwap(before, now) {
+			send(message{Read: total})
+		}
+	}
+}
+
+func writeManifest(result *layer.Result, path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(f, 256<<10)
+	err = result.WriteManifest(out)
+	return errors.Join(err, out.Flush(), f.Close())
+}
+
+// runConfined has the confined process fill the directory.
+func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs string) (*report, error) {
+	j := job{Layout: p.layout.Dir(), Layers: p.layers, Rootfs: rootfs, Options: p.options}
+	if p.mtree {
+		j.Mtree = p.manifestName()
+	}
+	steps := newTracer(inv, p)
+	j.Trace = steps.listens()
+	bar := newProgress(inv, p.layers)
+	defer bar.end()
+	child := confine.Child{
+		Name: filepath.Base(os.Args[0]), Dir: dir, Stderr: inv.Err,
+		Message: func(raw json.RawMessage) {
+			var m message
+			if err := json.Unmarshal(raw, &m); err != nil {
+				return
+			}
+			switch {
+			case m.Entry != nil:
+				steps.entry(m.Entry)
+			case m.Warn != "":
+				bar.clear()
+				inv.Log.Warn("%s", m.Warn)
+			default:
+				bar.set(m.Read)
+			}
+		},
+		NoWall: func(reason error) { inv.Log.Detail("unpacking without a mount namespace of its own: %v", reason) },
+	}
+	var r report
+	err := child.Run(ctx, j, &r)
+	if err == nil {
+		err = steps.end()
+	}
+	if err == nil && r.Skipped > 0 {
+		inv.Log.Detail("%d files were not written, since a higher layer replaces or removes them", r.Skipped)
+	}
+	if err == nil && r.Restarted {
+		inv.Log.Detail("the layers depend on their order, and were applied from the lowest")
+	}
+	return &r, err
+}

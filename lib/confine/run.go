@@ -1,0 +1,156 @@
+package confine
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Child is a process to be started behind the wall.
+type Child struct {
+	// Name is the name of the program, as it was called.
+	Name string
+	// Dir is the one directory that it may write.
+	Dir string
+	// Stderr takes what the child prints when it crashes.
+	Stderr io.Writer
+	// Message is called with each message of the child, in turn.
+	Message func(json.RawMessage)
+	// NoWall is told why, when the kernel does not let this user make the
+	// namespace, and the child runs without.
+	NoWall func(reason error)
+}
+
+// Run starts the child with the job, and decodes its result into result. An
+// error of the child keeps its kind and hints. When ctx is done the child is
+// killed: what it leaves in Dir is the caller's to remove.
+func (c *Child) Run(ctx context.Context, job, result any) error {
+	encoded, err := json.Marshal(job)
+	if err != nil {
+		return fmt.Errorf("confine: %w", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(c.Dir, &st); err != nil {
+		return fmt.Errorf("stat %s: %w", c.Dir, err)
+	}
+	o := order{Dir: c.Dir, Device: st.Dev, Inode: st.Ino, Wall: true, Job: encoded}
+	err = c.start(ctx, o, result)
+	var noWall *noWallError
+	if errors.As(err, &noWall) && os.Geteuid() != 0 {
+		if c.NoWall != nil {
+			c.NoWall(noWall.err)
+		}
+		o.Wall = false
+		err = c.start(ctx, o, result)
+	}
+	return err
+}
+
+// noWallError says that the kernel refused the namespace.
+type noWallError struct{ err error }
+
+func (e *noWallError) Error() string {
+	return fmt.Sprintf("make a private mount namespace: %v", e.err)
+}
+func (e *noWallError) Unwrap() error { return e.err }
+
+func (c *Child) start(ctx context.Context, o order, result any) error {
+	input, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("confine: %w", err)
+	}
+	ours, theirs, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("confine: %w", err)
+	}
+	defer ours.Close()
+
+	// The child dies with the thread that made it: the goroutine keeps it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	cmd.Args = []string{c.Name, Argument}
+	cmd.Stdin = bytes.NewReader(input)
+	cmd.Stderr = c.Stderr
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = attributes(o.Wall)
+	if err := cmd.Start(); err != nil {
+		_ = theirs.Close()
+		if o.Wall && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL)) {
+			return &noWallError{err}
+		}
+		return fmt.Errorf("start the confined process: %w", err)
+	}
+	_ = theirs.Close() // the child has its own
+	answered, err := c.listen(ours, result)
+	waited := cmd.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	case !answered:
+		return fmt.Errorf("the confined process ended without an answer: %w", waited)
+	}
+	return nil
+}
+
+// attributes make the namespace. An ordinary user owns a user namespace first,
+// in which the ids stay what they are; the capabilities in it must be ambient
+// to outlive the start of the program.
+func attributes(wall bool) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if !wall {
+		return attr
+	}
+	attr.Cloneflags = unix.CLONE_NEWNS
+	if uid := os.Geteuid(); uid != 0 {
+		attr.Cloneflags |= unix.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
+		gid := os.Getegid()
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
+		attr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER}
+	}
+	return attr
+}
+
+// listen passes the messages on until the result or the error comes.
+func (c *Child) listen(from io.Reader, result any) (answered bool, err error) {
+	lines := bufio.NewReader(from)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("listen to the confined process: %w", err)
+		}
+		var a answer
+		if err := json.Unmarshal(line, &a); err != nil {
+			return false, fmt.Errorf("listen to the confined process: %w", err)
+		}
+		switch {
+		case a.Error != nil && a.Error.Kind == "no-wall":
+			return true, &noWallError{errors.New(a.Error.Text)}
+		case a.Error != nil:
+			return true, a.Error.unpack()
+		case a.Result != nil:
+			if err := json.Unmarshal(a.Result, result); err != nil {
+				return true, fmt.Errorf("listen to the confined process: %w", err)
+			}
+			return true, nil
+		case c.Message != nil:
+			c.Message(a.Message)
+		}
+	}
+}

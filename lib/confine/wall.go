@@ -1,0 +1,62 @@
+package confine
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// wall makes everything read-only but the directory. The process is alone in
+// its mount namespace.
+func wall(o *order) error {
+	// Nothing that is done here may reach the namespace it was copied from.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return &noWallError{err}
+	}
+	// The copy is not attached yet, so that what is done to "/" spares it.
+	tree, err := unix.OpenTree(unix.AT_FDCWD, o.Dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return &noWallError{fmt.Errorf("open_tree %s: %w", o.Dir, err)}
+	}
+	defer unix.Close(tree)
+	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &readOnly); err != nil {
+		return &noWallError{fmt.Errorf("mount_setattr /: %w", err)}
+	}
+	// Setuid files and devices of the image mean nothing here.
+	inert := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}
+	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &inert); err != nil {
+		return &noWallError{fmt.Errorf("mount_setattr %s: %w", o.Dir, err)}
+	}
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, o.Dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return &noWallError{fmt.Errorf("move_mount %s: %w", o.Dir, err)}
+	}
+	return nil
+}
+
+// enter makes the directory the current one, and checks that it is the one
+// that the parent meant.
+func enter(o *order) error {
+	if err := unix.Chdir(o.Dir); err != nil {
+		return fmt.Errorf("enter %s: %w", o.Dir, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(".", &st); err != nil {
+		return fmt.Errorf("stat %s: %w", o.Dir, err)
+	}
+	if st.Dev != o.Device || st.Ino != o.Inode {
+		return fmt.Errorf("%s was replaced while the confined process started", o.Dir)
+	}
+	return nil
+}
+
+// packed gives the missing wall a kind of its own, by which the parent can
+// tell it.
+func packed(err error) *failure {
+	var noWall *noWallError
+	if errors.As(err, &noWall) {
+		return &failure{Text: noWall.err.Error(), Kind: "no-wall"}
+	}
+	return pack(err)
+}
