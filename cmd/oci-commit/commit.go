@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/config"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+)
+
+// commit is one invocation: what the options ask for.
+type commit struct {
+	inv         *cli.Invocation
+	src         string
+	dst         layout.Reference
+	from        string
+	edits       config.Edits
+	annotations map[string]string
+	platform    layout.Platform
+	epoch       *time.Time
+	created     time.Time
+}
+
+// newCommit reads operands and options, and finds fault with them before
+// anything is done.
+func newCommit(inv *cli.Invocation) (*commit, error) {
+	c := &commit{inv: inv, from: inv.String("from")}
+	if err := c.operands(); err != nil {
+		return nil, err
+	}
+	if err := c.conflicts(); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.edits, err = editsOf(inv); err != nil {
+		return nil, err
+	}
+	if c.annotations, err = pairs(inv, "annotation"); err != nil {
+		return nil, err
+	}
+	if c.platform, err = platformOf(inv); err != nil {
+		return nil, err
+	}
+	if c.epoch, err = sourceDateEpoch(); err != nil {
+		return nil, err
+	}
+	if c.created, err = createdOf(inv, c.epoch); err != nil {
+		return nil, err
+	}
+	_, err = encodingOf(inv, "")
+	return c, err
+}
+
+// operands are SRC and DST, of which --diff needs only the first, and a
+// pipeline only the second.
+func (c *commit) operands() error {
+	words := c.inv.Operands
+	if c.inv.Bool("diff") {
+		c.src = c.inv.Operand(0)
+		return nil
+	}
+	if len(words) == 0 {
+		return c.inv.Usage("no destination")
+	}
+	if len(words) == 2 {
+		c.src = words[0]
+	}
+	var err error
+	c.dst, err = destination(c.inv, words[len(words)-1])
+	return err
+}
+
+// conflicts finds options that contradict each other.
+func (c *commit) conflicts() error {
+	inv := c.inv
+	stdin := 0
+	for _, flag := range []string{"layer", "config-patch"} {
+		for _, word := range inv.StringSlice(flag) {
+			if word == "-" {
+				stdin++
+			}
+		}
+	}
+	if c.src == "-" || c.src == "" && c.from == "" {
+		stdin++
+	}
+	switch {
+	case stdin > 1:
+		return inv.Usage("standard input can be read for one thing only")
+	case inv.Bool("empty-layer") && (inv.Bool("squash") || len(inv.StringSlice("layer")) > 0):
+		return inv.Usage("--empty-layer excludes --squash and --layer")
+	case inv.Bool("no-history") && (inv.IsSet("history") || inv.IsSet("comment")):
+		return inv.Usage("--no-history excludes --history and --comment")
+	}
+	return nil
+}
+
+// run commits from the operand, or from the record on standard input.
+func (c *commit) run(ctx context.Context) error {
+	if c.from != "" {
+		return c.one(ctx, c.src)
+	}
+	done := false
+	return c.inv.EachInput(c.src, func(rec pipe.Record) error {
+		if done && !c.inv.Bool("diff") {
+			return c.inv.Usage("%s: a second bundle for the one destination %s", rec.Name(), c.dst)
+		}
+		done = true
+		return c.one(ctx, rec.Name())
+	})
+}
+
+// one makes one image.
+func (c *commit) one(ctx context.Context, src string) (err error) {
+	s, err := findSource(ctx, src, c.from, c.platform)
+	if err != nil {
+		return err
+	}
+	p, err := findParent(ctx, s, c.dst)
+	if c.inv.Bool("diff") && errors.Is(err, fault.ErrNotFound) {
+		// The image tells the volumes, which are masked, and no more.
+		c.inv.Log.Detail("%v: volumes are not masked", err)
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	d, err := newDraft(c, s, p)
+	if err != nil {
+		return err
+	}
+	tree, err := c.changes(ctx, s, d)
+	if err != nil {
+		return err
+	}
+	if tree != nil {
+		defer func() { err = errors.Join(err, tree.Close()) }()
+	}
+	switch {
+	case c.inv.Bool("diff"):
+		return c.print(tree)
+	case c.inv.DryRun():
+		return c.script(s, d, tree)
+	}
+	return c.write(ctx, s, d, tree)
+}
+
+// changes compares; nil when there is nothing to compare.
+func (c *commit) changes(ctx context.Context, s *source, d *draft) (*changeset.Tree, error) {
+	if c.inv.Bool("empty-layer") {
+		return nil, nil
+	}
+	opt := changeset.Options{Mask: c.inv.StringSlice("mask-path")}
+	if s.kind == kindUpper || s.kind == kindRootfs {
+		if !c.inv.Bool("include-volumes") {
+			opt.Mask = append(opt.Mask, d.volumes()...)
+		}
+		litter, err := s.litter(d.workingDir())
+		if err != nil {
+			return nil, err
+		}
+		opt.Litter = litter
+	}
+	switch {
+	case s.kind == kindTree:
+		return changeset.Whole(s.path, opt)
+	case s.bundle != nil && c.inv.Bool("squash"):
+		return c.whole(s, opt)
+	case s.kind == kindUpper:
+		return c.upper(ctx, s, opt)
+	case s.kind == kindRootfs:
+		return c.rootfs(ctx, s, opt)
+	default:
+		return nil, nil
+	}
+}
+
+// write makes the image durable, tags it, refreshes the bundle's record, and
+// prints the image's name. When nobody takes the name, all but the blobs is
+// put back.
+func (c *commit) write(ctx context.Context, s *source, d *draft, tree *changeset.Tree) error {
+	if err := c.inv.Records().Check(c.dst.String()); err != nil {
+		return err
+	}
+	l, err := layout.Create(ctx, c.dst.Dir)
+	if err != nil {
+		return fmt.Errorf("destination: %w", err)
+	}
+	if err := d.addLayers(ctx, l, s, tree); err != nil {
+		return err
+	}
+	c.warn(tree)
+	desc, err := d.store(ctx, l)
+	if err != nil {
+		return err
+	}
+	undoTag, err := tag(ctx, l, c.dst, desc)
+	if err != nil {
+		return err
+	}
+	undoRefresh, done, err := c.refresh(ctx, s, d, desc, tree)
+	if err != nil {
+		return errors.Join(err, undoTag(context.WithoutCancel(ctx)))
+	}
+	err = c.inv.Records().Write(pipe.Record{
+		Kind: pipe.KindImage, Image: c.dst.String(), Digest: desc.Digest.String(),
+		Extra: map[string]any{"layers": d.added},
+	})
+	if err != nil {
+		return errors.Join(err, undoRefresh(), undoTag(context.WithoutCancel(ctx)))
+	}
+	done()
+	return nil
+}
+
+func (c *commit) warn(tree *changeset.Tree) {
+	if tree == nil {
+		return
+	}
+	for _, w := range tree.Warnings {
+		c.inv.Log.Warn("%s", w)
+	}
+}
+
+// tag moves the tag, and returns how to put it back.
+func tag(ctx context.Context, l *layout.Layout, dst layout.Reference, desc ispec.Descriptor) (undo func(context.Context) error, err error) {
+	var before []ispec.Descriptor
+	index, err := l.Index(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("destination: %w", err)
+	}
+	before = slices.DeleteFunc(slices.Clone(index.Manifests), func(d ispec.Descriptor) bool {
+		return d.Annotations[ispec.AnnotationRefName] != dst.Tag
+	})
+	if err := l.Tag(ctx, dst.Tag, desc); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		if len(before) == 0 {
+			return l.Untag(ctx, dst.Tag)
+		}
+		return l.Tag(ctx, dst.Tag, before[0])
+	}, nil
+}

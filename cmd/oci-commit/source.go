@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+)
+
+// scratch is the name of the image without layers.
+const scratch = "scratch"
+
+// kind is what the changes are found in.
+type kind int
+
+const (
+	kindImage  kind = iota // an image alone: nothing changed
+	kindUpper              // a bundle of oci-mount: its upper directory
+	kindRootfs             // a bundle with an mtree manifest
+	kindTree               // a directory that is wholly new
+	kindTar                // a ready archive
+)
+
+// source is where a commit comes from.
+type source struct {
+	kind   kind
+	path   string // of a directory or archive; "-" is standard input
+	bundle *bundle.Bundle
+	state  *bundle.State // nil for umoci's bundles, and without a bundle
+	umoci  *umociState
+
+	// parent is the image to stack on; parentDir is the layout where it
+	// should be. A parent without a digest is none: scratch.
+	parent    ispec.Descriptor
+	parentDir string
+	ref       string // how the parent was called, for messages
+
+	uidMap, gidMap idmap.Map
+	rootless       bool
+}
+
+// findSource makes sense of SRC and --from. src is empty when only a
+// destination was given.
+func findSource(ctx context.Context, src, from string, platform layout.Platform) (*source, error) {
+	s := &source{path: src}
+	if strings.HasPrefix(src, "oci:") {
+		if from != "" {
+			return nil, fault.Usage("--from %s and the image %s exclude each other", from, src)
+		}
+		return s, s.fromImage(ctx, src, platform)
+	}
+	switch {
+	case from == scratch && src == "":
+		s.kind = kindImage
+		return s, nil
+	case from == "" || src != "" && src != "-" && from != scratch:
+		err := s.findBundle(src)
+		if err == nil {
+			return s, s.fromElsewhere(from)
+		}
+		if from == "" || !errors.Is(err, fault.ErrNotFound) {
+			return nil, err
+		}
+		// Not a bundle: a directory or archive to stack on an image.
+		s.bundle = nil
+	}
+	if from != scratch {
+		if err := s.fromImage(ctx, from, platform); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.contents()
+}
+
+// contents looks what the operand beside --from is.
+func (s *source) contents() error {
+	if s.path == "" {
+		return nil
+	}
+	s.kind = kindTar
+	if s.path == "-" {
+		return nil
+	}
+	info, err := os.Stat(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.NotFound("%s does not exist", s.path)
+	}
+	if err != nil {
+		return fmt.Errorf("look at %s: %w", s.path, err)
+	}
+	if info.IsDir() {
+		s.kind = kindTree
+	}
+	return nil
+}
+
+// fromImage takes the parent from a reference.
+func (s *source) fromImage(ctx context.Context, word string, platform layout.Platform) error {
+	ref, err := layout.ParseReference(word)
+	if err != nil {
+		return fmt.Errorf("parent image: %w", err)
+	}
+	l, err := layout.Open(ref.Dir)
+	if err != nil {
+		return fmt.Errorf("parent image: %w", err)
+	}
+	img, err := l.Resolve(ctx, ref, platform)
+	if err != nil {
+		return fmt.Errorf("parent image: %w", err)
+	}
+	s.parent, s.parentDir, s.ref = img.Descriptor, ref.Dir, ref.String()
+	return nil
+}
+
+// fromElsewhere takes the place, and nothing else, of a bundle's image from
+// --from: what to stack on is recorded in the bundle.
+func (s *source) fromElsewhere(from string) error {
+	if from == "" {
+		return nil
+	}
+	ref, err := layout.ParseReference(from)
+	if err != nil {
+		return fmt.Errorf("--from: %w", err)
+	}
+	s.parentDir = ref.Dir
+	return nil
+}
+
+// findBundle reads the records of a bundle, ours or umoci's.
+func (s *source) findBundle(path string) error {
+	b, err := bundle.Find(path)
+	if err != nil {
+		return err
+	}
+	s.bundle = b
+	if s.umoci, err = readUmoci(b); err != nil {
+		return err
+	}
+	s.state, err = b.State()
+	switch {
+	case err == nil:
+		return s.fromState()
+	case !errors.Is(err, fault.ErrNotFound):
+		return err
+	case s.umoci == nil:
+		return fault.Hint(err, "to make an image of a plain directory: oci-commit --from scratch %s DST", path)
+	}
+	s.kind, s.parent, s.ref = kindRootfs, s.umoci.manifest(), "umoci's image"
+	s.uidMap, s.gidMap, s.rootless = s.umoci.Map.UIDs, s.umoci.Map.GIDs, s.umoci.Map.Rootless
+	return nil
+}
+
+func (s *source) fromState() error {
+	st := s.state
+	s.parent, s.ref = st.Manifest, st.Reference
+	s.uidMap, s.gidMap, s.rootless = st.UIDMap, st.GIDMap, st.Rootless
+	s.kind = kindRootfs
+	if s.overlay() != nil {
+		s.kind = kindUpper
+		if st.Committed != nil {
+			s.parent = *st.Committed
+		}
+	}
+	if ref, err := layout.ParseReference(st.Reference); err == nil {
+		s.parentDir = ref.Dir
+	}
+	return nil
+}
+
+// overlay is the mount of a bundle of oci-mount; nil for other bundles.
+func (s *source) overlay() *bundle.Mount {
+	if s.state == nil {
+		return nil
+	}
+	i := slices.IndexFunc(s.state.Mounts, func(m bundle.Mount) bool {
+		return m.Target == bundle.RootfsDir && (m.Upper != "" || m.ReadOnly)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &s.state.Mounts[i]
+}
+
+// mtree is the path of the bundle's manifest: of the image it is based on now,
+// or else the only one there.
+func (s *source) mtree() (string, error) {
+	if s.state != nil && s.state.Mtree != "" {
+		return filepath.Join(s.bundle.Dir, filepath.Base(s.state.Mtree)), nil
+	}
+	path := filepath.Join(s.bundle.Dir, mtreeName(s.parent))
+	if _, err := os.Lstat(path); err == nil {
+		return path, nil
+	}
+	return "", fault.Hint(fault.NotFound("bundle %s has no manifest %s: what changed cannot be told", s.bundle.Dir, filepath.Base(path)),
+		"unpack without --no-mtree; or commit the whole rootfs with --squash")
+}
+
+// mtreeName is the name of the manifest of what an image unpacks to.
+func mtreeName(desc ispec.Descriptor) string {
+	return desc.Digest.Algorithm().String() + "_" + desc.Digest.Encoded() + ".mtree"
+}

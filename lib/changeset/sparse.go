@@ -1,0 +1,87 @@
+package changeset
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// copySparse copies at most want.Size bytes. It passes over the holes of a
+// sparse file without reading them from the disk, and writes their zeroes.
+func copySparse(out io.Writer, f *os.File, want *Stat, buf []byte) (int64, error) {
+	if want.Blocks*512 >= want.Size {
+		return copyRange(out, f, want.Size, buf)
+	}
+	var done int64
+	for done < want.Size {
+		data, end := nextData(f, done, want.Size)
+		n, err := writeZeroes(out, data-done, buf)
+		done += n
+		if err != nil || data == end {
+			return done, err
+		}
+		if _, err := f.Seek(data, io.SeekStart); err != nil {
+			return done, err
+		}
+		n, err = copyRange(out, f, end-data, buf)
+		done += n
+		if err != nil || n < end-data {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// nextData returns the next range of data at or behind from; an empty range at
+// size when only a hole is left. A filesystem that knows no holes, and any
+// error, make all that is left data.
+func nextData(f *os.File, from, size int64) (data, end int64) {
+	data, err := unix.Seek(int(f.Fd()), from, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		return size, size
+	}
+	if err != nil {
+		return from, size
+	}
+	end, err = unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
+	if err != nil {
+		end = size
+	}
+	return min(data, size), min(end, size)
+}
+
+func writeZeroes(out io.Writer, n int64, buf []byte) (int64, error) {
+	clear(buf)
+	var done int64
+	for done < n {
+		k, err := out.Write(buf[:min(int64(len(buf)), n-done)])
+		done += int64(k)
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// copyRange copies n bytes, or fewer at the end of the file.
+func copyRange(out io.Writer, f *os.File, n int64, buf []byte) (int64, error) {
+	var done int64
+	for done < n {
+		k, err := f.Read(buf[:min(int64(len(buf)), n-done)])
+		if k > 0 {
+			if _, werr := out.Write(buf[:k]); werr != nil {
+				return done, werr
+			}
+			done += int64(k)
+		}
+		if errors.Is(err, io.EOF) {
+			return done, nil
+		}
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
