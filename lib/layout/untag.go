@@ -1,0 +1,16 @@
+package layout
+
+import (
+	"context"
+	"encoding/json"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// Untag takes the tag out of index.json. The blobs stay; that the tag is not
+// there is no error. When Untag returns nil the change survives a power cut.
+func (l *Layout) Untag(ctx context.Context, tag string) error {
+	return l.edit(ctx, func(entries []json.RawMessage) ([]json.RawMessage, error) {
+		return without(entries, func(d ispec.Descriptor) bool { return d.Annotations[ispec.AnnotationRefName] == tag })
+	})
+}
