@@ -99,7 +99,7 @@ func (inv *Invocation) Root() (string, error) {
 	if root := inv.String("root"); root != "" {
 		return filepath.Abs(root)
 	}
-	if os.Geteuid() == 0 {
+	if owner() == 0 {
 		return "/var/lib/oci-plumbing", nil
 	}
 	data := os.Getenv("XDG_DATA_HOME")
@@ -115,13 +115,14 @@ func (inv *Invocation) Root() (string, error) {
 
 // RunRoot is the directory of run state, which a reboot may clear.
 func RunRoot() string {
-	if os.Geteuid() != 0 {
-		if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-			return filepath.Join(dir, "oci-plumbing")
-		}
-		return filepath.Join(os.TempDir(), fmt.Sprintf("oci-plumbing-%d", os.Geteuid()))
+	uid := owner()
+	if uid == 0 {
+		return "/run/oci-plumbing"
 	}
-	return "/run/oci-plumbing"
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "oci-plumbing")
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("oci-plumbing-%d", uid))
 }
 
 // DryRun reports whether -n was given.
