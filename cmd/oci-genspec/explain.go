@@ -54,7 +54,7 @@ func explainJSON(text *strings.Builder, res *spec.Result) error {
 
 // The widest that a column of the table gets.
 const (
-	widestPointer = 44
+	widestPointer = 50
 	widestValue   = 52
 	widestSource  = 28
 )

@@ -123,6 +123,7 @@ func generateOne(ctx context.Context, inv *cli.Invocation, opt spec.Options, rec
 	if err != nil {
 		return err
 	}
+	src.tree = in.Rootfs
 	res, err := spec.Generate(in, opt)
 	if err != nil {
 		return err
@@ -155,8 +156,10 @@ func deliver(inv *cli.Invocation, src *source, res *spec.Result, output string, 
 	if inv.DryRun() {
 		return printScript(inv, src, res, target)
 	}
-	if err := fillVolumes(src, res); err != nil {
-		return err
+	for _, c := range res.CopyUps {
+		if err := src.tree.CopyUp(c); err != nil {
+			return err
+		}
 	}
 	switch {
 	case output == "-":

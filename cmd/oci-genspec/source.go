@@ -21,6 +21,8 @@ type source struct {
 	state  *bundle.State
 	// rootfs is the path of the tree; empty without one.
 	rootfs string
+	// tree is the rootfs, opened; nil without one.
+	tree   *spec.Rootfs
 	config []byte
 }
 

@@ -192,8 +192,8 @@ func (b *builder) propagate(from *Origin, option string) {
 	case "shared", "rshared":
 		b.doc.set(from, newString("shared"), "linux", "rootfsPropagation")
 	case "slave", "rslave":
-		if current != "shared" && current != "rshared" {
-			b.doc.set(from, newString("rslave"), "linux", "rootfsPropagation")
+		if current != "shared" {
+			b.doc.set(from, newString("slave"), "linux", "rootfsPropagation")
 		}
 	}
 }

@@ -1,0 +1,173 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	pathrs "github.com/cyphar/filepath-securejoin/pathrs-lite"
+	"golang.org/x/sys/unix"
+)
+
+// CopyUp fills the directory c.To with what lies at c.From, as an engine fills
+// a new volume: names, contents, modes, owners, times and links, but no
+// devices. A directory that is there already and is not empty stays as it is.
+// Every step below the two directories takes one component and follows no
+// link.
+func (r *Rootfs) CopyUp(c CopyUp) error {
+	if err := os.MkdirAll(filepath.Dir(c.To), 0o755); err != nil {
+		return fmt.Errorf("make the volume %s: %w", c.To, err)
+	}
+	err := os.Mkdir(c.To, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		entries, err := os.ReadDir(c.To)
+		if err != nil || len(entries) > 0 {
+			return err
+		}
+	} else if err != nil {
+		return fmt.Errorf("make the volume %s: %w", c.To, err)
+	}
+	handle, err := pathrs.OpenatInRoot(r.dir, c.From)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open %s in the rootfs: %w", c.From, err)
+	}
+	defer handle.Close()
+	source, err := pathrs.Reopen(handle, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return fmt.Errorf("open %s in the rootfs: %w", c.From, err)
+	}
+	defer source.Close()
+	target, err := openDirAt(unix.AT_FDCWD, c.To)
+	if err != nil {
+		return fmt.Errorf("open the volume %s: %w", c.To, err)
+	}
+	defer target.Close()
+	if err := copyDir(source, target, 0); err != nil {
+		return fmt.Errorf("fill the volume %s: %w", c.To, err)
+	}
+	return nil
+}
+
+func openDirAt(dir int, name string) (*os.File, error) {
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// deepest bounds the nesting of what is copied, and so the descriptors open.
+const deepest = 200
+
+func copyDir(source, target *os.File, depth int) error {
+	if depth > deepest {
+		return fmt.Errorf("%s lies deeper than %d directories", source.Name(), deepest)
+	}
+	names, err := source.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := copyEntry(source, target, name, depth); err != nil {
+			return err
+		}
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(source.Fd()), &st); err != nil {
+		return err
+	}
+	return keepMetadata(target, &st)
+}
+
+func copyEntry(source, target *os.File, name string, depth int) error {
+	from, to := int(source.Fd()), int(target.Fd())
+	var st unix.Stat_t
+	if err := unix.Fstatat(from, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		below, err := openDirAt(from, name)
+		if err != nil {
+			return err
+		}
+		defer below.Close()
+		if err := unix.Mkdirat(to, name, 0o700); err != nil {
+			return &fs.PathError{Op: "mkdir", Path: name, Err: err}
+		}
+		copied, err := openDirAt(to, name)
+		if err != nil {
+			return err
+		}
+		defer copied.Close()
+		return copyDir(below, copied, depth+1)
+	case unix.S_IFREG:
+		return copyFile(from, to, name)
+	case unix.S_IFLNK:
+		text := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(from, name, text)
+		if err != nil {
+			return &fs.PathError{Op: "readlink", Path: name, Err: err}
+		}
+		if err := unix.Symlinkat(string(text[:n]), to, name); err != nil {
+			return &fs.PathError{Op: "symlink", Path: name, Err: err}
+		}
+		return ignoreEPERM(unix.Fchownat(to, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW))
+	default:
+		return nil
+	}
+}
+
+func copyFile(from, to int, name string) error {
+	fd, err := unix.Openat(from, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	in := os.NewFile(uintptr(fd), name)
+	defer in.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return fmt.Errorf("%s changed while it was copied: %w", name, err)
+	}
+	fd, err = unix.Openat(to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &fs.PathError{Op: "create", Path: name, Err: err}
+	}
+	out := os.NewFile(uintptr(fd), name)
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = keepMetadata(out, &st)
+	}
+	return errors.Join(err, out.Close())
+}
+
+// keepMetadata gives the copy the owner, the mode and the times. The owner
+// comes first: chown clears the setuid bit.
+func keepMetadata(f *os.File, st *unix.Stat_t) error {
+	fd := int(f.Fd())
+	if err := ignoreEPERM(unix.Fchown(fd, int(st.Uid), int(st.Gid))); err != nil {
+		return &fs.PathError{Op: "chown", Path: f.Name(), Err: err}
+	}
+	if err := unix.Fchmod(fd, st.Mode&0o7777); err != nil {
+		return &fs.PathError{Op: "chmod", Path: f.Name(), Err: err}
+	}
+	times := []unix.Timeval{unix.NsecToTimeval(st.Atim.Nano()), unix.NsecToTimeval(st.Mtim.Nano())}
+	if err := unix.Futimes(fd, times); err != nil {
+		return &fs.PathError{Op: "utimes", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
+// ignoreEPERM lets a caller without privileges keep its own ownership.
+func ignoreEPERM(err error) error {
+	if errors.Is(err, unix.EPERM) && os.Geteuid() != 0 {
+		return nil
+	}
+	return err
+}

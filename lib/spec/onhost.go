@@ -1,0 +1,231 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// onHost compares the document with this machine and the caller on it.
+func (c *checker) onHost() {
+	for _, rule := range []func(){
+		c.hostLimits, c.hostCapabilities, c.hostTerminal, c.hostPrivileges, c.hostMounts, c.hostModules, c.hostArch, c.hostRootfs,
+	} {
+		rule()
+	}
+}
+
+func (c *checker) hostLimits() {
+	if c.host.HasSysResource {
+		return
+	}
+	for i, n := range c.doc.get("process", "rlimits").each() {
+		name := n.member("type").text()
+		hard, ok := n.member("hard").uint()
+		if own, known := c.host.Limits[name]; ok && known && hard > own.Hard {
+			c.fail(keys(fmt.Sprintf("process/rlimits/%d/hard", i)), "lower it to "+limitText(own.Hard),
+				"%s exceeds the caller's own hard limit %s, and the caller lacks CAP_SYS_RESOURCE", limitText(hard), limitText(own.Hard))
+		}
+	}
+}
+
+func (c *checker) hostCapabilities() {
+	if c.host.Bounding == nil || c.doc.hasNamespace("user") {
+		return
+	}
+	for i, name := range c.doc.strings("process", "capabilities", "bounding") {
+		if slices.Contains(capabilities, name) && !slices.Contains(c.host.Bounding, name) {
+			c.fail(keys(fmt.Sprintf("process/capabilities/bounding/%d", i)), "drop it: --cap-drop "+strings.TrimPrefix(name, "CAP_"),
+				"%s is not in the caller's own bounding set: runc fails with \"unable to apply caps\"", name)
+		}
+	}
+}
+
+func (c *checker) hostTerminal() {
+	if !c.doc.Terminal() {
+		return
+	}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		c.warn(keys("process/terminal"), "oci-genspec -c config.json --tty=false, or run it from a terminal", "there is no terminal here")
+		return
+	}
+	if err := tty.Close(); err != nil {
+		c.warn(keys("process/terminal"), "", "close the terminal: %v", err)
+	}
+}
+
+// hostPrivileges says what a caller without privileges cannot have.
+func (c *checker) hostPrivileges() {
+	const cure = "oci-genspec -c config.json --rootless takes it out"
+	if c.host.EUID == 0 && !c.host.UserNamespace {
+		return
+	}
+	if c.host.EUID != 0 && !c.doc.hasNamespace("user") {
+		c.fail(keys("linux/namespaces"), "oci-genspec -c config.json --rootless", "uid %d needs a user namespace", c.host.EUID)
+	}
+	if r := c.doc.get("linux", "resources"); r != nil && !r.empty() {
+		c.warn(keys("linux/resources"), cure, "without privileges limits need a cgroup that was delegated")
+	}
+	if len(c.doc.get("process", "user", "additionalGids").each()) > 0 && c.host.EUID != 0 {
+		if gids := ranges(c.doc.get("linux", "gidMappings")); len(gids) == 1 && gids[0].Size == 1 {
+			c.fail(keys("process/user/additionalGids"), cure, "a single mapped gid allows no further groups")
+		}
+	}
+	if c.host.EUID != 0 {
+		for i, r := range ranges(c.doc.get("linux", "uidMappings")) {
+			if r.Size == 1 && r.Host != c.host.EUID {
+				c.fail(keys(fmt.Sprintf("linux/uidMappings/%d/hostID", i)), "map the own uid, or ranges of /etc/subuid", "uid %d may not map %d", c.host.EUID, r.Host)
+			}
+		}
+	}
+}
+
+func (c *checker) hostMounts() {
+	for i, m := range c.doc.get("mounts").each() {
+		at := fmt.Sprintf("mounts/%d", i)
+		options := m.member("options").texts()
+		source := m.member("source").text()
+		if slices.Contains(options, "bind") || slices.Contains(options, "rbind") {
+			if !filepath.IsAbs(source) && c.opt.Bundle != "" {
+				source = filepath.Join(c.opt.Bundle, source)
+			}
+			if _, err := os.Stat(source); errors.Is(err, fs.ErrNotExist) && filepath.IsAbs(source) {
+				c.fail(keys(at+"/source"), "make it, or take the mount out", "%s does not exist", source)
+			}
+		}
+		if m.member("type").text() == "mqueue" && !c.host.Mqueue {
+			c.fail(keys(at), "take it out", "the kernel has no mqueue file system")
+		}
+	}
+	for i, n := range c.doc.get("linux", "namespaces").each() {
+		if p := n.member("path").text(); p != "" {
+			if _, err := os.Stat(p); errors.Is(err, fs.ErrNotExist) {
+				c.fail(keys(fmt.Sprintf("linux/namespaces/%d/path", i)), "", "%s does not exist", p)
+			}
+		}
+	}
+}
+
+func (c *checker) hostModules() {
+	if c.doc.text("process", "apparmorProfile") != "" && !c.host.AppArmor {
+		c.fail(keys("process/apparmorProfile"), "take it out", "AppArmor is not active here")
+	}
+	if c.doc.text("process", "selinuxLabel") != "" && !c.host.SELinux {
+		c.fail(keys("process/selinuxLabel"), "take it out", "SELinux is not active here")
+	}
+	if c.doc.get("linux", "resources", "unified") != nil && !c.host.CgroupV2 {
+		c.fail(keys("linux/resources/unified"), "use the members for memory, cpu, …", "this host has cgroup v1")
+	}
+	if strings.Count(c.doc.text("linux", "cgroupsPath"), ":") == 2 && !c.host.Systemd {
+		c.fail(keys("linux/cgroupsPath"), "write a plain path", "systemd does not run here")
+	}
+	if hooks := c.doc.get("hooks"); hooks != nil {
+		for _, stage := range hooks.members {
+			for i, h := range stage.value.each() {
+				if p := h.member("path").text(); path.IsAbs(p) && stage.key != "startContainer" && unix.Access(p, unix.X_OK) != nil {
+					c.fail([]string{"hooks", stage.key, itoa(i), "path"}, "", "%s cannot be run here", p)
+				}
+			}
+		}
+	}
+}
+
+// seccompArch is the name of an architecture in linux.seccomp.
+var seccompArch = map[string]string{
+	"amd64": "SCMP_ARCH_X86_64", "386": "SCMP_ARCH_X86", "arm64": "SCMP_ARCH_AARCH64", "arm": "SCMP_ARCH_ARM", "ppc64le": "SCMP_ARCH_PPC64LE",
+	"s390x": "SCMP_ARCH_S390X", "riscv64": "SCMP_ARCH_RISCV64", "loong64": "SCMP_ARCH_LOONGARCH64",
+}
+
+func (c *checker) hostArch() {
+	archs := c.doc.strings("linux", "seccomp", "architectures")
+	if own := seccompArch[c.host.Arch]; own != "" && len(archs) > 0 && !slices.Contains(archs, own) {
+		c.fail(keys("linux/seccomp/architectures"), "compute it here: --security-opt seccomp=default", "the rules are for %s, this machine is %s", strings.Join(archs, ", "), own)
+	}
+	if arch := c.doc.Annotation("org.opencontainers.image.architecture"); arch != "" && !c.host.CanRun(arch) {
+		c.fail([]string{"annotations", "org.opencontainers.image.architecture"}, "take an image for "+c.host.Arch+", or install qemu-user-static", "the image is for %s, this machine is %s", arch, c.host.Arch)
+	}
+}
+
+// hostRootfs looks for the command and the working directory in the rootfs.
+func (c *checker) hostRootfs() {
+	root := c.doc.RootPath()
+	if root == "" || !filepath.IsAbs(root) && c.opt.Bundle == "" {
+		return
+	}
+	if !filepath.IsAbs(root) {
+		root = filepath.Join(c.opt.Bundle, root)
+	}
+	rootfs, err := OpenRootfs(root)
+	if err != nil {
+		c.fail(keys("root/path"), "unpack the image there", "%v", err)
+		return
+	}
+	defer rootfs.dir.Close()
+	if cwd := c.doc.text("process", "cwd"); path.IsAbs(cwd) && !c.mounted(cwd) {
+		if _, err := rootfs.stat(cwd); errors.Is(err, fs.ErrNotExist) {
+			if c.doc.get("root", "readonly").isTrue() {
+				c.fail(keys("process/cwd"), "make it in the rootfs", "%s does not exist, and the root is read-only", cwd)
+			} else {
+				c.warn(keys("process/cwd"), "make it in the rootfs", "%s does not exist: the runtime makes it, as root's", cwd)
+			}
+		}
+	}
+	c.hostCommand(rootfs)
+}
+
+// mounted reports whether the path lies on a mount other than the rootfs.
+func (c *checker) mounted(p string) bool {
+	return slices.ContainsFunc(c.doc.get("mounts").each(), func(m *node) bool { return below(path.Clean(p), cleanDestination(m)) })
+}
+
+func (c *checker) hostCommand(rootfs *Rootfs) {
+	args := c.doc.Args()
+	if len(args) == 0 || args[0] == "" {
+		return
+	}
+	candidates := []string{args[0]}
+	if !strings.Contains(args[0], "/") {
+		candidates = nil
+		for _, e := range c.doc.strings("process", "env") {
+			if list, ok := strings.CutPrefix(e, "PATH="); ok {
+				candidates = nil
+				for dir := range strings.SplitSeq(list, ":") {
+					candidates = append(candidates, path.Join("/", dir, args[0]))
+				}
+			}
+		}
+	} else if !path.IsAbs(args[0]) {
+		candidates = []string{path.Join("/", c.doc.text("process", "cwd"), args[0])}
+	}
+	var why string
+	for _, candidate := range candidates {
+		if c.mounted(candidate) {
+			return
+		}
+		st, err := rootfs.stat(candidate)
+		switch {
+		case err != nil:
+			continue
+		case st.Mode&unix.S_IFMT == unix.S_IFDIR:
+			why = candidate + " is a directory"
+		case st.Mode&0o111 == 0:
+			why = candidate + " is not executable"
+		default:
+			return
+		}
+	}
+	if why == "" {
+		why = fmt.Sprintf("%q is not in the rootfs", args[0])
+	}
+	if len(candidates) > 0 {
+		c.fail(keys("process/args/0"), "mind the spelling and PATH", "%s", why)
+	}
+}
