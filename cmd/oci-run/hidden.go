@@ -1,13 +1,22 @@
 package main
 
 import (
+	"os"
+
 	"github.com/oci-plumbing/oci-plumbing/lib/run"
 )
 
 // hidden runs this program as one of the processes that it starts for itself,
-// and tells whether it was meant to. They have no terminal and no stderr:
-// errors were reported another way, or cannot be.
+// and tells whether it was meant to. The monitor and the janitor have no
+// stderr: their errors were reported another way, or cannot be.
 func hidden(args []string) (code int, done bool) {
+	if len(args) > 3 && args[1] == run.InitWord {
+		code, err := run.Init(args[3:])
+		if err != nil {
+			_, _ = os.Stderr.WriteString(name + ": error: " + err.Error() + "\n")
+		}
+		return code, true
+	}
 	if len(args) != 2 {
 		return 0, false
 	}

@@ -161,15 +161,7 @@ func (s *starter) shapeConfig(context.Context) error {
 	if err := s.decideTerminal(); err != nil {
 		return err
 	}
-	if err := c.SetTerminal(s.term.on); err != nil {
-		return err
-	}
-	changed, err := c.Changed()
-	if err != nil || changed == nil {
-		return err
-	}
-	// The changed config stands elsewhere.
-	return c.Rebase(s.input.bundle)
+	return c.SetTerminal(s.term.on)
 }
 
 // findRuntime finds the runtime and its state directory.

@@ -197,10 +197,32 @@ func dash(s string) string {
 	return s
 }
 
-func attach(_ context.Context, inv *cli.Invocation) error {
+// attach connects to the terminal of a container; without one it follows the
+// log. Either way it ends with the status of the program.
+func attach(ctx context.Context, inv *cli.Invocation) error {
 	c, err := find(inv)
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("container %s: not yet", c.ID)
+	watch, err := c.Watch()
+	if err != nil {
+		return err
+	}
+	if c.Terminal {
+		left, err := c.Attach(guestStreams(inv))
+		if err != nil {
+			return err
+		}
+		if left {
+			inv.Log.Note("left container %s, which goes on", c.ID)
+			return nil
+		}
+	} else if err := c.Logs(ctx, inv.Out, true); err != nil && !errors.Is(err, fault.ErrNotFound) {
+		return err
+	}
+	outcome, err := watch.Wait()
+	if err != nil {
+		return err
+	}
+	return end(inv, c, outcome)
 }

@@ -25,6 +25,7 @@ const (
 // starter collects what is needed to start one container.
 type starter struct {
 	*cli.Invocation
+	id     string
 	input  input
 	config *run.Config
 	plan   run.Plan
@@ -38,7 +39,7 @@ type starter struct {
 func start(ctx context.Context, inv *cli.Invocation) error {
 	s := &starter{Invocation: inv}
 	steps := []func(context.Context) error{
-		s.checkFlags, s.findInput, s.shapeConfig, s.checkRootfs, s.findRuntime, s.planContainer,
+		s.checkFlags, s.identify, s.findInput, s.shapeConfig, s.checkRootfs, s.addService, s.findRuntime, s.planContainer,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -85,14 +86,26 @@ func (s *starter) checkFlags(context.Context) error {
 	if s.Int("preserve-fds") < 0 {
 		return s.Usage("--preserve-fds %d is negative", s.Int("preserve-fds"))
 	}
-	if id := s.Operand(0); id != "" {
-		return run.CheckID(id)
-	}
 	return nil
 }
 
+// identify settles the ID, and opens the store.
+func (s *starter) identify(context.Context) error {
+	var err error
+	if s.id = s.Operand(0); s.id == "" {
+		if s.id, err = run.NewID(); err != nil {
+			return err
+		}
+	}
+	if err = run.CheckID(s.id); err != nil {
+		return err
+	}
+	s.store, err = run.OpenStore(cli.RunRoot())
+	return err
+}
+
 func (s *starter) checkRootfs(context.Context) error {
-	if err := run.CheckTargets(s.config, s.input.bundle); err != nil {
+	if err := run.CheckTargets(s.config, s.input.bundle, s.store.Dir(s.id)); err != nil {
 		return err
 	}
 	return run.CheckProgram(s.config, s.input.bundle)
@@ -100,22 +113,12 @@ func (s *starter) checkRootfs(context.Context) error {
 
 // planContainer makes the plan out of all that was found.
 func (s *starter) planContainer(context.Context) error {
-	id := s.Operand(0)
-	if id == "" {
-		var err error
-		if id, err = run.NewID(); err != nil {
-			return err
-		}
-	}
 	signal, err := s.stopSignal()
 	if err != nil {
 		return err
 	}
-	if s.store, err = run.OpenStore(cli.RunRoot()); err != nil {
-		return err
-	}
 	rec := &s.plan.Record
-	rec.SchemaVersion, rec.ID, rec.Created = run.RecordVersion, id, time.Now()
+	rec.SchemaVersion, rec.ID, rec.Created = run.RecordVersion, s.id, time.Now()
 	rec.Bundle, rec.Image = s.input.recorded, s.input.image
 	rec.Detached, rec.Terminal, rec.Remove = s.Bool("detach"), s.term.on, s.Bool("rm")
 	rec.StopSignal, rec.Tool = int(signal), name+" "+cli.Version()
@@ -125,6 +128,7 @@ func (s *starter) planContainer(context.Context) error {
 			return fmt.Errorf("pid file: %w", err)
 		}
 	}
+	s.plan.Hooks = s.config.HasHooks()
 	s.plan.BundleDir, s.plan.RunRoot = s.input.bundle, cli.RunRoot()
 	s.plan.Timeout, s.plan.Grace = s.Duration("timeout"), s.Duration("time")
 	s.plan.PreserveFDs = s.listen + s.Int("preserve-fds")
@@ -248,7 +252,7 @@ func (s *starter) detach(ctx context.Context) error {
 	return nil
 }
 
-// overridden reports whether the command line changes the config.
+// vars are the variables of --env.
 func (s *starter) vars() ([]string, error) {
 	var vars []string
 	for _, v := range s.StringSlice("env") {

@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/run"
 )
@@ -83,4 +84,14 @@ func (s *starter) plainInput() error {
 	}
 	s.term.streams.Stdin = nothing
 	return nil
+}
+
+// guestStreams are the streams of --attach.
+func guestStreams(inv *cli.Invocation) run.Streams {
+	stdout, _ := inv.Out.(*os.File)
+	s := run.Streams{Stdin: inv.In, Stdout: stdout}
+	if inv.StdinIsTerminal() {
+		s.TTY = inv.In
+	}
+	return s
 }

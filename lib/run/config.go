@@ -242,6 +242,9 @@ func (c *Config) SharesPIDs() bool {
 	})
 }
 
+// HasHooks reports whether the config has any hooks.
+func (c *Config) HasHooks() bool { return c.Spec.Hooks != nil }
+
 // systemdCgroup reports whether cgroupsPath has systemd's form,
 // slice:prefix:name.
 func (c *Config) systemdCgroup() bool {

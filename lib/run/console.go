@@ -18,6 +18,10 @@ type console struct {
 	// path is the socket's, for the runtime.
 	path     string
 	listener *os.File
+	// home is the container's directory.
+	home string
+	// guests have attached to the terminal of a detached container.
+	guests *guests
 	// dir is held open for a path that is too long for a socket address.
 	dir    *os.File
 	master *os.File
@@ -63,7 +67,7 @@ func listenConsole(dir string) (*console, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &console{path: path, listener: listener, dir: held, outputDone: make(chan struct{}), hungUp: make(chan struct{})}, nil
+	return &console{home: dir, path: path, listener: listener, dir: held, outputDone: make(chan struct{}), hungUp: make(chan struct{})}, nil
 }
 
 // consoleWait bounds the wait for a runtime that has said it is done.
@@ -82,7 +86,17 @@ func (c *console) receive(streams Streams) error {
 	if c.stop, c.stopper, err = os.Pipe(); err != nil {
 		return fmt.Errorf("make a pipe: %w", err)
 	}
-	go c.copyOutput(streams.Stdout)
+	out := streams.Output
+	if out == nil {
+		out = streams.Stdout
+	}
+	if streams.Attach {
+		if c.guests, err = listenGuests(c.home, c.master); err != nil {
+			return err
+		}
+		out = tee{out, c.guests}
+	}
+	go c.copyOutput(out)
 	if streams.Stdin != nil {
 		go c.copyInput(streams.Stdin)
 	}
@@ -187,7 +201,7 @@ func (c *console) restore() {
 func (c *console) copyOutput(out io.Writer) {
 	defer close(c.outputDone)
 	buf := make([]byte, 32<<10)
-	lost := out == nil
+	lost := false
 	for {
 		n, ok := c.read(c.master, buf)
 		if !ok {
@@ -266,6 +280,9 @@ func (c *console) close() {
 		if c.master == nil {
 			_ = c.listener.Close()
 			return
+		}
+		if c.guests != nil {
+			c.guests.close()
 		}
 		if c.stopper != nil {
 			_ = c.stopper.Close()

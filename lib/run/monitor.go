@@ -27,7 +27,9 @@ func Monitor(undo func(bundle string) error) error {
 		Undo: undo,
 		Started: func(pid int) error {
 			// Nobody there to hear it: the container is unwanted.
-			return errors.Join(sendReport(out, report{Pid: pid}), out.Close())
+			err := errors.Join(sendReport(out, report{Pid: pid}), out.Close())
+			trim()
+			return err
 		},
 	}
 	if _, err = Supervise(plan, plan.openDetached, events); err != nil {
@@ -54,25 +56,4 @@ func sendReport(out *os.File, r report) error {
 		return fmt.Errorf("report to the caller: %w", err)
 	}
 	return nil
-}
-
-// openDetached opens the streams of a detached container: nothing to read, and
-// the log to write to.
-func (p *Plan) openDetached() (Streams, func(), error) {
-	nothing, err := os.Open(os.DevNull)
-	if err != nil {
-		return Streams{}, nil, fmt.Errorf("open the container's input: %w", err)
-	}
-	s := Streams{Stdin: nothing, Handed: []*os.File{nothing}}
-	for i := range p.PreserveFDs {
-		s.Extra = append(s.Extra, os.NewFile(uintptr(extraFD+i), fmt.Sprintf("descriptor %d", 3+i)))
-		unix.CloseOnExec(extraFD + i)
-	}
-	log, err := p.Log.openRaw(p.Record.ID)
-	if err != nil {
-		return Streams{}, nil, err
-	}
-	s.Stdout, s.Stderr = log, log
-	s.Handed = append(s.Handed, log)
-	return s, func() {}, nil
 }

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"io"
 	"os"
 	"time"
 )
@@ -24,6 +25,8 @@ type Plan struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// Grace is the time between the stop signal and SIGKILL.
 	Grace time.Duration `json:"grace"`
+	// Hooks: the config has hooks, which are the runtime's to run.
+	Hooks bool `json:"hooks,omitempty"`
 	// NotifySocket is where readiness is reported (sd_notify(3)); "" nowhere.
 	NotifySocket string `json:"notifySocket,omitempty"`
 }
@@ -38,6 +41,10 @@ type Streams struct {
 	// Stdin, Stdout and Stderr are handed to the container as they are, and
 	// not copied. With a terminal they are what is copied to and from it.
 	Stdin, Stdout, Stderr *os.File
+	// Output takes what comes out of a terminal, in the place of Stdout.
+	Output io.Writer
+	// Attach lets others connect to the terminal.
+	Attach bool
 	// TTY is the terminal whose size and mode are passed on; nil without one.
 	TTY *os.File
 	// Extra are the descriptors from 3 on.

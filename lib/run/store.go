@@ -303,26 +303,46 @@ func (c *Container) openStatus() (*os.File, error) {
 	return f, nil
 }
 
-// Wait waits for the end of the container. The status file stays readable
+// Watch is an ear for the end of a container. The status file stays readable
 // through its open descriptor when --rm removes it from the directory, so that
-// no waiter misses the outcome.
-func (c *Container) Wait() (Outcome, error) {
+// who watches does not miss the outcome.
+type Watch struct {
+	c      *Container
+	status *os.File
+}
+
+// Watch begins to watch.
+func (c *Container) Watch() (*Watch, error) {
 	status, err := c.openStatus()
 	if err != nil {
+		return nil, err
+	}
+	return &Watch{c, status}, nil
+}
+
+// Wait waits for the end, and ends the watch.
+func (w *Watch) Wait() (Outcome, error) {
+	defer w.status.Close()
+	if err := flock(w.status, unix.LOCK_SH); err != nil {
 		return Outcome{}, err
 	}
-	defer status.Close()
-	if err := flock(status, unix.LOCK_SH); err != nil {
-		return Outcome{}, err
-	}
-	if o, ok, err := readOutcome(status); ok || err != nil {
+	if o, ok, err := readOutcome(w.status); ok || err != nil {
 		return o, err
 	}
 	// The monitor is dead. Its container may live; its status will stay unknown.
-	if now, err := c.store.Load(c.ID); err == nil {
+	if now, err := w.c.store.Load(w.c.ID); err == nil {
 		now.Process.waitGone(-1)
 	}
 	return unknownOutcome(), nil
+}
+
+// Wait waits for the end of the container.
+func (c *Container) Wait() (Outcome, error) {
+	w, err := c.Watch()
+	if err != nil {
+		return Outcome{}, err
+	}
+	return w.Wait()
 }
 
 // readOutcome reports false for the empty file of a monitor that was killed.

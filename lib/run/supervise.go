@@ -79,6 +79,11 @@ func (s *supervisor) launch() error {
 	if s.streams, s.done, err = s.open(); err != nil {
 		return err
 	}
+	if s.plan.NotifySocket != "" {
+		if s.notify, err = newNotifyProxy(s.claim.dir, s.plan.NotifySocket, s.rec.Detached); err != nil {
+			return err
+		}
+	}
 	if err := s.create(); err != nil {
 		return err
 	}
@@ -194,6 +199,9 @@ func (s *supervisor) receiveConsole() error {
 }
 
 func (s *supervisor) start() error {
+	if s.startPlain() {
+		return nil
+	}
 	err := s.rec.Runtime.do(s.ctx(), call{words: []string{"start", s.rec.ID}, log: filepath.Join(s.claim.dir, runtimeLog), children: s.children})
 	var f *failure
 	if errors.As(err, &f) {
@@ -213,6 +221,9 @@ func (s *supervisor) abandon() error {
 	}
 	if s.exited != nil {
 		<-s.exited
+	}
+	if s.notify != nil {
+		s.notify.close()
 	}
 	s.done()
 	if s.rec.PidFile != "" && s.rec.Process.Pid != 0 {
@@ -273,7 +284,7 @@ func (s *supervisor) conclude(o Outcome) Outcome {
 	}
 	s.done()
 	o.OOM = outOfMemory(s.rec.Cgroups)
-	if !s.plan.keeps() {
+	if !s.plan.keeps() && !s.deletePlain() {
 		if err := s.rec.Runtime.destroy(s.ctx(), s.rec, s.children); err != nil {
 			s.events.warn("clean up after container %s: %v", s.rec.ID, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	rspec "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -24,7 +25,9 @@ import (
 //	             CVE-2025-31133, -52565)
 //	cwd          a path through /proc/self/fd leads to a descriptor that the
 //	             runtime has left open (CVE-2024-21626)
-func CheckTargets(c *Config, bundle string) error {
+//
+// The mount sources in later do not exist yet.
+func CheckTargets(c *Config, bundle string, later ...string) error {
 	rootfs := c.Rootfs(bundle)
 	t, err := openTree(rootfs)
 	switch {
@@ -36,7 +39,7 @@ func CheckTargets(c *Config, bundle string) error {
 		return err
 	}
 	defer t.Close()
-	ck := targetCheck{tree: t, bundle: bundle}
+	ck := targetCheck{tree: t, bundle: bundle, later: later}
 	for _, m := range c.Spec.Mounts {
 		if err := ck.mount(m); err != nil {
 			return fmt.Errorf("mount on %s: %w", m.Destination, err)
@@ -56,6 +59,7 @@ func CheckTargets(c *Config, bundle string) error {
 type targetCheck struct {
 	tree   *tree
 	bundle string
+	later  []string
 	// mounted are the destinations so far; what lies below one of them is
 	// not in the root file system.
 	mounted []string
@@ -100,6 +104,9 @@ func (ck *targetCheck) mount(m rspec.Mount) error {
 func (ck *targetCheck) source(source string) error {
 	if !filepath.IsAbs(source) {
 		source = filepath.Join(ck.bundle, source)
+	}
+	if slices.ContainsFunc(ck.later, func(dir string) bool { return below(source, dir) }) {
+		return nil
 	}
 	if _, err := os.Stat(source); err != nil {
 		return fmt.Errorf("its source: %w", err)
