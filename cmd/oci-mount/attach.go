@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -118,18 +119,16 @@ func (m *mounter) again(ctx context.Context, image *layout.Image, b *bundle.Bund
 		return nil, err
 	}
 	defer lock.Close()
-	mounts, err := mountsOf(b)
-	if err != nil {
+	if err := checkUnmounted(b); err != nil {
 		return nil, err
-	}
-	if len(mounts) > 0 {
-		return nil, fault.Hint(fmt.Errorf("bundle %s is mounted already%s", b.Dir, where(mounts[0])), "unmount it: oci-mount -u %s", b.Dir)
 	}
 	if err := m.checkClean(b); err != nil {
 		return nil, err
 	}
-	if fix := filepath.Join(b.Dir, fixupDir); isDir(fix) {
-		s.own = []string{fix}
+	for _, own := range []string{fixupDir, emptyDir} {
+		if dir := filepath.Join(b.Dir, own); isDir(dir) {
+			s.own = append(s.own, dir)
+		}
 	}
 	if err := b.WriteState(m.state(image, s)); err != nil {
 		return nil, err
@@ -143,6 +142,38 @@ func (m *mounter) again(ctx context.Context, image *layout.Image, b *bundle.Bund
 	}
 	return made, nil
 }
+
+// checkUnmounted refuses a bundle that is mounted here, or whose upper is in
+// use anywhere.
+func checkUnmounted(b *bundle.Bundle) error {
+	here, err := overlay.At(b.Rootfs())
+	if err != nil {
+		return err
+	}
+	if here != nil {
+		return fault.Hint(fmt.Errorf("bundle %s is mounted already", b.Dir), "unmount it: oci-mount -u %s", b.Dir)
+	}
+	upper := filepath.Join(b.Dir, bundle.UpperDir)
+	if !isDir(upper) {
+		return nil
+	}
+	// A process that was made with a copy of all mounts, such as a runtime's,
+	// drops it in a moment.
+	for deadline := time.Now().Add(inUseWait); ; time.Sleep(inUsePause) {
+		used, err := overlay.InUse(upper)
+		switch {
+		case err != nil || !used:
+			return err
+		case time.Now().After(deadline):
+			return fault.Temporary("bundle %s is in use: processes in another mount namespace, or of a lazy unmount, still have it", b.Dir)
+		}
+	}
+}
+
+const (
+	inUseWait  = 3 * time.Second
+	inUsePause = 20 * time.Millisecond
+)
 
 // checkClean refuses the upper of a volatile mount that was never unmounted.
 func (m *mounter) checkClean(b *bundle.Bundle) error {
@@ -174,7 +205,7 @@ func lockBundle(b *bundle.Bundle) (*os.File, error) {
 	lock := os.NewFile(uintptr(fd), b.Dir)
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		lock.Close()
-		return nil, fault.Temporary("bundle %s is being mounted or unmounted by another process: %w", b.Dir, err)
+		return nil, fault.Temporary("bundle %s is in use by another oci-mount: %w", b.Dir, err)
 	}
 	return lock, nil
 }

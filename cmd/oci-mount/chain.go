@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -83,13 +84,40 @@ func runChain(ctx context.Context, inv *cli.Invocation, p plan) error {
 	if !privileged() && p.Format != formatDir {
 		p.Format = formatDir // erofs is not for user namespaces
 	}
-	err = runInside(ctx, inside{Verb: verbChain, Plan: p}, commonFlags(inv)...)
+	guard := new(guard)
+	defer guard.release()
+	err = runInside(ctx, inside{Verb: verbChain, Plan: p, mounted: guard.take}, commonFlags(inv)...)
 	if p.Private || inv.Bool("rm") {
 		if clearErr := clearChain(ctx, p); clearErr != nil {
 			inv.Log.Warn("%v", clearErr)
 		}
 	}
 	return err
+}
+
+// guard holds the lock of the bundle while the program runs, so that nobody
+// takes the mount that only the program sees for none.
+type guard struct {
+	mu   sync.Mutex
+	lock *os.File
+}
+
+func (g *guard) take(b *bundle.Bundle) {
+	lock, err := lockBundle(b)
+	if err != nil {
+		return // the program has ended, and the bundle with it
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lock = lock
+}
+
+func (g *guard) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.lock != nil {
+		g.lock.Close()
+	}
 }
 
 // clearChain removes the bundle, unless something that PROG started still
@@ -156,7 +184,13 @@ func runInside(ctx context.Context, task inside, words ...string) error {
 	defer writer.Close()
 	child := self(append([]string{taskWord}, words...)...)
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
-	child.ExtraFiles = []*os.File{reader}
+	report, mounted, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	defer report.Close()
+	defer mounted.Close()
+	child.ExtraFiles = []*os.File{reader, mounted}
 	tools, many := idTools{}, false
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
 	if !privileged() {
@@ -166,12 +200,21 @@ func runInside(ctx context.Context, task inside, words ...string) error {
 			child.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 		}
 	}
+	task.Parent = os.Getpid()
 	pass := newSignals()
 	defer pass.stop()
 	if err := child.Start(); err != nil {
 		return explainNamespaces(fmt.Errorf("start in new namespaces: %w", err))
 	}
 	go pass.to(child.Process)
+	mounted.Close()
+	reported := make(chan struct{})
+	go func() {
+		defer close(reported)
+		if n, _ := report.Read(make([]byte, 1)); n == 1 && task.mounted != nil {
+			task.mounted(&bundle.Bundle{Dir: task.Plan.Bundle})
+		}
+	}()
 	if many {
 		err = tools.write(ctx, child.Process.Pid)
 	}
@@ -180,6 +223,7 @@ func runInside(ctx context.Context, task inside, words ...string) error {
 	}
 	writer.Close() // without a task the child ends
 	waitErr := child.Wait()
+	<-reported
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,10 @@ func (c *collector) needs(ctx context.Context, dir string) ([]store.Key, error) 
 		return nil, err
 	}
 	if idle {
-		return nil, c.drop(b)
+		dropped, err := c.drop(b)
+		if err != nil || dropped {
+			return nil, err
+		}
 	}
 	diffIDs := make([]digest.Digest, len(state.Layers))
 	for i, l := range state.Layers {
@@ -137,20 +140,25 @@ func (c *collector) idle(b *bundle.Bundle) (bool, error) {
 	return true, nil
 }
 
-func (c *collector) drop(b *bundle.Bundle) error {
+// drop removes an idle bundle, unless a process that is about to mount it, or
+// runs a program on it, has the lock.
+func (c *collector) drop(b *bundle.Bundle) (bool, error) {
+	lock, err := lockBundle(b)
+	if errors.Is(err, fault.ErrTemporary) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer lock.Close()
 	if err := c.steps.Step(explain.Step{
 		Action: "remove the bundle " + filepath.Base(b.Dir), Command: "rm -rf -- " + explain.Quote(b.Dir),
 		Why: "it is not mounted, and nothing was changed in it",
 	}); err != nil || c.dry {
-		return err
+		return true, err
 	}
-	lock, err := lockBundle(b)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
 	c.inv.Log.Note("removed bundle %s", b.Dir)
-	return bundle.RemoveAll(b.Dir)
+	return true, bundle.RemoveAll(b.Dir)
 }
 
 // layoutNeeds reads the diffIDs of every image in the layout. One that cannot

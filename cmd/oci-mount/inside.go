@@ -24,13 +24,20 @@ const (
 	holdWord   = "hold"
 )
 
-// taskFd is where the task is read.
-const taskFd = 3
+// taskFd is where the task is read, mountedFd where the mount is reported.
+const (
+	taskFd    = 3
+	mountedFd = 4
+)
 
 // inside is the task of the process in the new namespaces.
 type inside struct {
 	Verb string
 	Plan plan
+	// Parent is the process outside.
+	Parent int
+	// mounted is called outside when the mount stands; may be nil.
+	mounted func(*bundle.Bundle)
 }
 
 const (
@@ -61,7 +68,7 @@ func runTask(ctx context.Context, inv *cli.Invocation) error {
 	case verbCollect:
 		return collectIn(ctx, inv, task.Plan.Root)
 	case verbChain:
-		return becomeProgram(ctx, inv, task.Plan)
+		return becomeProgram(ctx, inv, task.Plan, task.Parent)
 	}
 	return fmt.Errorf("unknown task %q", task.Verb)
 }
@@ -82,15 +89,24 @@ func readTask() (*inside, error) {
 	if !privileged() {
 		return nil, again(data)
 	}
-	// Gaining capabilities has cleared the death signal.
-	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0, 0, 0); err != nil {
-		return nil, fmt.Errorf("set the death signal: %w", err)
-	}
 	task := new(inside)
 	if err := json.Unmarshal(data, task); err != nil {
 		return nil, fmt.Errorf("read the task: %w", err)
 	}
-	return task, nil
+	// Gaining capabilities has cleared the death signal.
+	return task, dieWith(task.Parent)
+}
+
+// dieWith ends the calling thread's process when its parent ends. It is a
+// property of the thread, also of the one that becomes a program.
+func dieWith(parent int) error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(syscall.SIGTERM), 0, 0, 0); err != nil {
+		return fmt.Errorf("set the death signal: %w", err)
+	}
+	if os.Getppid() != parent {
+		return errors.New("the process outside ended")
+	}
+	return nil
 }
 
 // again replaces the process by itself, with the task in a file that needs no
@@ -115,7 +131,7 @@ func again(data []byte) error {
 
 // becomeProgram mounts, and then runs PROG in the place of this process: its
 // status, its signals and its terminal are the program's.
-func becomeProgram(ctx context.Context, inv *cli.Invocation, p plan) error {
+func becomeProgram(ctx context.Context, inv *cli.Invocation, p plan, parent int) error {
 	if err := hiddenMounts(); err != nil {
 		return err
 	}
@@ -123,8 +139,15 @@ func becomeProgram(ctx context.Context, inv *cli.Invocation, p plan) error {
 	if err != nil {
 		return err
 	}
+	if err := reportMounted(); err != nil {
+		return errors.Join(err, made.undo())
+	}
 	if err := os.Chdir(made.bundle.Dir); err != nil {
 		return errors.Join(fmt.Errorf("enter the bundle: %w", err), made.undo())
+	}
+	runtime.LockOSThread()
+	if err := dieWith(parent); err != nil {
+		return errors.Join(err, leave(made))
 	}
 	// An ignored signal stays ignored in the program, a caught one does not.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
@@ -138,4 +161,14 @@ func leave(made *mounted) error {
 		return fmt.Errorf("leave the bundle: %w", err)
 	}
 	return made.undo()
+}
+
+// reportMounted tells the process outside that the bundle is there.
+func reportMounted() error {
+	f := os.NewFile(mountedFd, "report")
+	defer f.Close()
+	if _, err := f.Write([]byte{'m'}); err != nil {
+		return fmt.Errorf("report the mount: %w", err)
+	}
+	return nil
 }

@@ -23,8 +23,12 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/store"
 )
 
-// fixupDir of a bundle holds the layer that mends what layers left out.
-const fixupDir = "fixup"
+// fixupDir of a bundle holds the layer that mends what layers left out;
+// emptyDir is a second layer for an image without any.
+const (
+	fixupDir = "fixup"
+	emptyDir = "empty"
+)
 
 // mounter carries out one plan.
 type mounter struct {

@@ -130,6 +130,13 @@ func openEntry(e store.Entry) (overlay.Layer, *layer.Sidecar, error) {
 // metadata of the root when upper is not empty. keep leaves the fixup layer
 // there even if it mends nothing.
 func (s *stack) furnish(staged, final, upper string, keep bool) error {
+	if upper == "" && len(s.layers) == 0 {
+		// The fixup layer would be the only one.
+		if err := os.Mkdir(filepath.Join(staged, emptyDir), 0o755); err != nil {
+			return fmt.Errorf("make empty layer: %w", err)
+		}
+		defer func() { s.own = append(s.own, filepath.Join(final, emptyDir)) }()
+	}
 	fix := filepath.Join(staged, fixupDir)
 	if err := os.Mkdir(fix, 0o700); err != nil {
 		return fmt.Errorf("make fixup layer: %w", err)

@@ -73,17 +73,8 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 		return err
 	}
 	defer lock.Close()
-	mounts, err := mountsOf(b)
-	if err != nil {
+	if err := u.check(b); err != nil {
 		return err
-	}
-	for _, m := range mounts {
-		if m.Namespace != "" {
-			return fault.Hint(fmt.Errorf("bundle %s is mounted%s", b.Dir, where(m)), "it ends with the program that uses it")
-		}
-	}
-	if len(mounts) == 0 && !u.remove {
-		return fault.NotFound("bundle %s is not mounted", b.Dir)
 	}
 	if err := detach(b, u.inv.Bool("lazy")); err != nil {
 		return err
@@ -92,6 +83,34 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 		return nil
 	}
 	return removeBundle(ctx, b, u.root)
+}
+
+// check refuses to unmount what is not mounted here, and to delete what is in
+// use: by a process in the mount, or by one that made a mount of its own.
+func (u *undoer) check(b *bundle.Bundle) error {
+	mounts, err := mountsOf(b)
+	if err != nil {
+		return err
+	}
+	here := len(mounts) > 0 && mounts[0].Namespace == ""
+	if !here && !u.remove {
+		err := fault.NotFound("bundle %s is not mounted", b.Dir)
+		if len(mounts) > 0 {
+			err = fault.Hint(err, "it is mounted%s only, and ends with it", where(mounts[0]))
+		}
+		return err
+	}
+	if len(mounts) == 0 || u.inv.Bool("lazy") || !u.remove {
+		return nil
+	}
+	users, err := overlay.Users(mounts[0])
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return busy(mounts[0], fmt.Errorf("delete bundle %s: %w", b.Dir, unix.EBUSY))
+	}
+	return nil
 }
 
 // all undoes every bundle that is mounted here, and with --rm also those
@@ -218,6 +237,9 @@ func detach(b *bundle.Bundle, lazy bool) error {
 				return err
 			}
 		}
+	}
+	if !privileged() {
+		return nil // an ordinary user has nothing mounted here
 	}
 	for _, dir := range []string{bundle.UpperDir, bundle.WorkDir} {
 		if err := unmountInside(filepath.Join(b.Dir, dir)); err != nil {

@@ -211,3 +211,30 @@ func TestTmpfs(t *testing.T) {
 		t.Errorf("writing beyond the size = %v, want ENOSPC", err)
 	}
 }
+
+func TestInUse(t *testing.T) {
+	needRoot(t)
+	base := t.TempDir()
+	upper, work := filepath.Join(base, "upper"), filepath.Join(base, "work")
+	must(t, os.Mkdir(upper, 0o700))
+	must(t, os.Mkdir(work, 0o700))
+	inUse := func(want bool) {
+		t.Helper()
+		if got, err := overlay.InUse(upper); err != nil || got != want {
+			t.Errorf("InUse = %v, %v, want %v", got, err, want)
+		}
+	}
+	inUse(false)
+	target := t.TempDir()
+	must(t, overlay.Mount(overlay.Stack{Lowers: lowers(dir(t)), Upper: upper, Work: work}, target))
+	inUse(true)
+	held, err := os.Open(target)
+	must(t, err)
+	must(t, overlay.Unmount(target, true))
+	inUse(true) // out of sight, and yet in use
+	must(t, held.Close())
+	inUse(false)
+	if left, err := os.ReadDir(work); err != nil || len(left) > 1 {
+		t.Errorf("the question left %v, %v", left, err)
+	}
+}

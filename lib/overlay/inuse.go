@@ -1,0 +1,43 @@
+package overlay
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// InUse asks the kernel whether the directory is the upper of a mount, in
+// whatever namespace, detached ones included. A list of mounts cannot tell:
+// it shows one namespace.
+//
+// The question is a mount that cannot succeed, as its work directory is in
+// another file system. The kernel looks at that only after it has looked at
+// the upper; and with "index" it refuses an upper that is in use, where
+// without it merely logs that what follows is undefined.
+func InUse(upper string) (bool, error) {
+	fs, err := openContext("overlay")
+	if errors.Is(err, errNoMountAPI) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer fs.close()
+	for _, o := range []option{
+		{key: "lowerdir+", value: "/proc"}, {key: "upperdir", value: upper},
+		{key: "workdir", value: "/proc"}, {key: "index", value: "on"},
+	} {
+		if err := fs.set(o); err != nil {
+			return false, err
+		}
+	}
+	mnt, err := fs.mount(unix.MOUNT_ATTR_RDONLY)
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return true, nil
+	case err != nil:
+		return false, nil // for the reason that was arranged
+	}
+	return false, errors.Join(fmt.Errorf("upper %s is in the same file system as /proc", upper), mnt.Close())
+}
