@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -81,6 +82,10 @@ func (c *Copier) parallel() int {
 	return 6
 }
 
+// localParallel is how many goroutines work on local data, where the cores are
+// the limit.
+func localParallel() int { return runtime.GOMAXPROCS(0) }
+
 // job is one copy.
 type job struct {
 	copier      *Copier
@@ -140,6 +145,14 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(chosen.images) == 1 && chosen.list == copy.CopySystemImage {
+		if raw, did, err := j.save(ctx, chosen.images[0], dstSys); did || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			return j.result(raw)
+		}
+	}
 	if j.destination, err = j.openDestination(ctx, dstSys); err != nil {
 		return nil, err
 	}
@@ -184,7 +197,7 @@ func (j *job) openDestination(ctx context.Context, sys *types.SystemContext) (ty
 // mayBeSigned reports whether the source can have signatures.
 func (j *job) mayBeSigned() bool {
 	switch j.source.(type) {
-	case *layoutSource, *registrySource:
+	case *layoutSource, *registrySource, *ociArchiveSource, *dockerArchiveSource:
 		return false
 	}
 	if j.src.transport == "dir" {

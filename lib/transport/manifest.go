@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"slices"
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -60,6 +61,11 @@ func isImageConfig(mediaType string) bool {
 // isUncompressed reports whether a layer of the media type is a plain tar.
 func isUncompressed(mediaType string) bool {
 	return strings.HasSuffix(mediaType, ".tar")
+}
+
+// hasSuffix reports whether s ends with one of the suffixes.
+func hasSuffix(s string, suffixes ...string) bool {
+	return slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(s, suffix) })
 }
 
 // isForeign reports whether a layer may be left at its URLs.

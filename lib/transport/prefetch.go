@@ -80,11 +80,26 @@ func (j *job) prefetch(ctx context.Context, images []*digest.Digest) error {
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(j.copier.parallel())
+	group.SetLimit(j.lanes(src))
 	for _, desc := range blobs {
 		group.Go(func() error { return j.move(ctx, src, dst, desc) })
 	}
 	return group.Wait()
+}
+
+// lanes is how many blobs travel at once: one into a stream, as many as there
+// are cores between files, and as many as were asked for over a network.
+func (j *job) lanes(src blobSource) int {
+	_, local := src.(sectionSource)
+	_, files := j.destination.(sectionDestination)
+	switch {
+	case !j.destination.HasThreadSafePutBlob():
+		return 1
+	case local && files:
+		return localParallel()
+	default:
+		return j.copier.parallel()
+	}
 }
 
 // changesLayers reports whether the options ask for other layers than the

@@ -100,6 +100,10 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 		if t.ref, err = known.ParseReference(name); err == nil {
 			t.ref = &registryRef{ImageReference: t.ref, copier: c, named: t.ref.DockerReference()}
 		}
+	case transport == "oci-archive":
+		t.ref, err = c.newArchiveRef(known, ociArchive, name, end)
+	case transport == "docker-archive":
+		t.ref, err = c.newArchiveRef(known, dockerArchive, name, end)
 	case known != nil:
 		t.ref, err = known.ParseReference(name)
 	case transport == storageTransport:
@@ -123,8 +127,11 @@ func unknownTransport(s string, end side) error {
 }
 
 // String is the reference in a form that can be typed again anywhere: paths in
-// it are absolute.
+// it are absolute. It is empty for a stream, which cannot be named.
 func (t *target) String() string {
+	if r, ok := t.ref.(*archiveRef); ok && r.path == "-" {
+		return ""
+	}
 	switch t.transport {
 	case "oci":
 		return t.layout.String()

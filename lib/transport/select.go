@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -108,7 +107,7 @@ func noImageFor(want layout.Platform, index *ispec.Index) error {
 			there = append(there, name)
 		}
 	}
-	return fault.Hint(fault.NotFound("no image for platform %s, there is %s", want, strings.Join(there, ", ")),
+	return fault.Hint(fault.NotFound("no image for platform %s, there is %s", want, listed(there)),
 		"choose with --platform OS/ARCHITECTURE[/VARIANT], or take --all")
 }
 
