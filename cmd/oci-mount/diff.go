@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
@@ -49,7 +50,7 @@ func printChanges(ctx context.Context, inv *cli.Invocation, b *bundle.Bundle) er
 	}
 	defer closeLowers(lowers)
 	out := bufio.NewWriter(inv.Out)
-	user := hasOption(mount.Options, "userxattr")
+	user := slices.Contains(mount.Options, "userxattr")
 	err = overlay.Changes(ctx, filepath.Join(b.Dir, mount.Upper), lowers, user, func(c overlay.Change) error {
 		return printChange(out, inv, c)
 	})
@@ -105,13 +106,4 @@ func closeLowers(lowers []overlay.Lower) {
 			l.Mount.Close()
 		}
 	}
-}
-
-func hasOption(options []string, want string) bool {
-	for _, o := range options {
-		if o == want {
-			return true
-		}
-	}
-	return false
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
@@ -75,11 +77,14 @@ func listRows(ctx context.Context, root string, unmounted bool) ([]listed, error
 		if base != bundle.RootfsDir || seen[m.Target] {
 			continue
 		}
-		seen[m.Target] = true
 		row := listed{bundle: bundle.Bundle{Dir: filepath.Clean(dir)}, mounted: &m}
 		if row.users, err = overlay.Users(m); err != nil {
 			return nil, err
 		}
+		if m.Namespace != "" && len(row.users) == 0 && !guarded(&row.bundle) {
+			continue // a copy that a new namespace was born with
+		}
+		seen[m.Target] = true
 		rows = append(rows, row)
 	}
 	if unmounted {
@@ -100,6 +105,16 @@ func listRows(ctx context.Context, root string, unmounted bool) ([]listed, error
 		}
 	}
 	return rows, nil
+}
+
+// guarded reports whether a program runs on the bundle.
+func guarded(b *bundle.Bundle) bool {
+	lock, err := lockBundle(b)
+	if err != nil {
+		return errors.Is(err, fault.ErrTemporary)
+	}
+	lock.Close()
+	return false
 }
 
 // look reads what the bundle says of itself. One that is vanishing, or that

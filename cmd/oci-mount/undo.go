@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+	"github.com/oci-plumbing/oci-plumbing/lib/store"
 )
 
 // undo is -u and --rm.
@@ -113,10 +115,10 @@ func (u *undoer) check(b *bundle.Bundle) error {
 	return nil
 }
 
-// all undoes every bundle that is mounted here, and with --rm also those
-// below the state directory that are not.
+// all undoes every bundle of the state directory that is mounted here, and
+// with --rm also those in it that are not.
 func (u *undoer) all(ctx context.Context) error {
-	bundles, err := mountedBundles()
+	bundles, err := u.mounted()
 	if err != nil {
 		return err
 	}
@@ -136,11 +138,30 @@ func (u *undoer) all(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func appendNew(list []string, word string) []string {
-	for _, w := range list {
-		if w == word {
-			return list
+// mounted lists the bundles with layers of this state directory that are
+// mounted in this namespace.
+func (u *undoer) mounted() ([]string, error) {
+	mounts, err := overlay.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	ours, err := store.At(u.root, store.Form{}).Roots()
+	if err != nil {
+		return nil, err
+	}
+	var dirs []string
+	for _, m := range mounts {
+		dir, base := filepath.Split(m.Target)
+		if dir = filepath.Clean(dir); base == bundle.RootfsDir && slices.Contains(ours, dir) {
+			dirs = appendNew(dirs, dir)
 		}
+	}
+	return dirs, nil
+}
+
+func appendNew(list []string, word string) []string {
+	if slices.Contains(list, word) {
+		return list
 	}
 	return append(list, word)
 }
@@ -161,21 +182,6 @@ func (u *undoer) explain(b *bundle.Bundle) error {
 		})
 	}
 	return err
-}
-
-// mountedBundles lists the bundles mounted in this namespace.
-func mountedBundles() ([]string, error) {
-	mounts, err := overlay.Mounts()
-	if err != nil {
-		return nil, err
-	}
-	var dirs []string
-	for _, m := range mounts {
-		if dir, base := filepath.Split(m.Target); base == bundle.RootfsDir {
-			dirs = appendNew(dirs, filepath.Clean(dir))
-		}
-	}
-	return dirs, nil
 }
 
 // mountsOf lists the mounts of the bundle, in other namespaces, too.

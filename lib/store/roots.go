@@ -25,6 +25,9 @@ func (s *Store) AddRoot(dir string) error {
 	return nil
 }
 
+// Roots lists the directories that use layers of this store.
+func (s *Store) Roots() ([]string, error) { return s.roots(true) }
+
 // roots lists the directories that use layers, and drops those that are gone
 // unless dry is set.
 func (s *Store) roots(dry bool) ([]string, error) {
