@@ -18,4 +18,3 @@ func (t *tracer) entry(*layer.TraceEntry) {}
 func (t *tracer) end() error              { return nil }
 
 func printScript(context.Context, *cli.Invocation, plan) error { return errors.New("not yet") }
-func writeTar(context.Context, *cli.Invocation, plan) error    { return errors.New("not yet") }
