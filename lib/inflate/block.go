@@ -56,7 +56,7 @@ func (z *Reader) copyStored() error {
 			return z.cutOff()
 		}
 		rest = rest[:min(uint(len(rest)), z.storedLeft)]
-		n := uint(copy(z.output[z.pos:outputLimit], rest)) //nolint:gosec // a count is not negative.
+		n := uint(copy(z.output[z.pos:outputLimit], rest))
 		z.in += n
 		z.pos += n
 		z.storedLeft -= n
@@ -123,7 +123,7 @@ func (z *Reader) startDynamic() error {
 		if err := z.need(3); err != nil {
 			return err
 		}
-		precode[symbol] = uint8(z.take(3)) //nolint:gosec // 3 bits were taken.
+		precode[symbol] = uint8(z.take(3))
 	}
 	if !buildTable(z.precode[:], precodeBits, precode[:], precodeEntries[:]) {
 		return z.corrupt("bad code for code lengths")
@@ -146,9 +146,6 @@ func (z *Reader) readLengths(lengths []uint8) error {
 		}
 		entry := z.precode[z.bits&(1<<precodeBits-1)]
 		if entry&flagExceptional != 0 {
-			if z.nbits == 0 {
-				return z.cutOff()
-			}
 			return z.corrupt("bad code length")
 		}
 		n := uint(entry & 0xff)
@@ -158,7 +155,7 @@ func (z *Reader) readLengths(lengths []uint8) error {
 		z.take(n)
 		symbol := entry >> 16
 		if symbol < repeatPrevious {
-			lengths[i] = uint8(symbol) //nolint:gosec // below 16.
+			lengths[i] = uint8(symbol)
 			i++
 			continue
 		}
@@ -198,7 +195,6 @@ func (z *Reader) buildTables(litlens, dists []uint8) error {
 	if !buildTable(z.litlen[:], litlenBits, litlens, litlenEntries[:]) {
 		return z.corrupt("bad literal and length code")
 	}
-	pairLiterals(&z.litlen)
 	if !buildTable(z.distance[:], distBits, dists, distEntries[:]) {
 		return z.corrupt("bad distance code")
 	}

@@ -1,6 +1,9 @@
 package inflate
 
-import "math/bits"
+import (
+	"bytes"
+	"math/bits"
+)
 
 const (
 	// maxLitlenSymbols and maxDistSymbols bound a dynamic block's codes; the
@@ -31,30 +34,24 @@ const (
 // An entry of a decoding table is a uint32. All have in common:
 //
 //	bits 0–7    bits to consume, extra bits included
+//	bits 8–11   length of the code: where the extra bits start
+//	bit  15     exceptional
 //
-// A literal entry stands for one literal, or for two whose codes fit the
-// table's index together:
+// An ordinary entry is a literal, a length, a distance, or a symbol of the
+// code length code:
 //
-//	bits 12–19  the literal
-//	bits 20–27  the second literal
-//	bits 30–31  how many literals: 1 or 2; 0 in all other entries of the table
+//	bits 16–30  the literal or the symbol, or the base of the length or distance
+//	bit  31     literal
 //
-// A length or distance entry, and one of the code length code:
+// An exceptional entry points to a subtable, ends the block, or is an error
+// (neither flag):
 //
-//	bits 8–13   length of the code: where the extra bits start
-//	bit  15     0
-//	bits 16–30  base of the length or distance, or symbol
-//
-// An exceptional entry has bit 15 set. It points to a subtable, ends the
-// block, or is an error (neither flag):
-//
-//	bits 8–12   width of the subtable's index
+//	bits 8–11   width of the subtable's index
 //	bit  13     end of the block
 //	bit  14     subtable
-//	bits 16–27  where the subtable starts
+//	bits 16–30  where the subtable starts
 const (
-	oneLiteral      = 1 << 30
-	twoLiterals     = 2 << 30
+	flagLiteral     = 1 << 31
 	flagExceptional = 1 << 15
 	flagSubtable    = 1 << 14
 	flagEndOfBlock  = 1 << 13
@@ -82,14 +79,11 @@ var (
 	precodeEntries = newPrecodeEntries()
 )
 
-// literalShift is where a literal lies in its entry.
-const literalShift = 12
-
 func newLitlenEntries() (entries [fixedLitlenSymbols]uint32) {
 	for i := range entries {
 		switch {
 		case i < endOfBlock:
-			entries[i] = oneLiteral | uint32(i)<<literalShift //nolint:gosec // below 256.
+			entries[i] = flagLiteral | uint32(i)<<16
 		case i == endOfBlock:
 			entries[i] = flagExceptional | flagEndOfBlock
 		default:
@@ -101,7 +95,7 @@ func newLitlenEntries() (entries [fixedLitlenSymbols]uint32) {
 
 func newPrecodeEntries() (entries [precodeSymbols]uint32) {
 	for i := range entries {
-		entries[i] = uint32(i) << 16 //nolint:gosec // below 19.
+		entries[i] = uint32(i) << 16
 	}
 	return entries
 }
@@ -128,14 +122,8 @@ func buildTable(table []uint32, width uint, lengths []uint8, entries []uint32) b
 	for _, n := range count[1:] {
 		space = space<<1 + int(n)
 	}
-	const whole = 1 << maxCodeLength
-	if space != whole {
-		if used > 1 || used == 1 && count[1] == 0 {
-			return false
-		}
-		for i := range table[:1<<width] {
-			table[i] = flagExceptional
-		}
+	if space != 1<<maxCodeLength {
+		return buildIncomplete(table[:1<<width], lengths, entries, used)
 	}
 
 	// Sort the symbols by code length, then by value.
@@ -150,15 +138,6 @@ func buildTable(table []uint32, width uint, lengths []uint8, entries []uint32) b
 			next[l]++
 		}
 	}
-	if space != whole {
-		if used == 1 {
-			for i := 0; i < 1<<width; i += 2 {
-				table[i] = entries[sorted[0]] + codeLength(1)
-			}
-		}
-		return true
-	}
-
 	// Codes are read from their highest bit on, but bits from the lowest:
 	// the index of a code is its reverse. The table is doubled each time the
 	// codes become one bit longer, which repeats the shorter ones.
@@ -179,14 +158,30 @@ func buildTable(table []uint32, width uint, lengths []uint8, entries []uint32) b
 	return true
 }
 
+// buildIncomplete is buildTable for a code that does not use its space exactly:
+// it refuses all but the empty code and the single code of one bit.
+func buildIncomplete(table []uint32, lengths []uint8, entries []uint32, used int) bool {
+	only := bytes.IndexByte(lengths, 1)
+	if used > 1 || used == 1 && only < 0 {
+		return false
+	}
+	for i := range table {
+		table[i] = flagExceptional
+		if used == 1 && i&1 == 0 {
+			table[i] = entries[only] + codeLength(1)
+		}
+	}
+	return true
+}
+
 // codeLength is what the length of a code adds to its entry.
 func codeLength(l uint) uint32 {
-	return uint32(l)<<8 | uint32(l) //nolint:gosec // at most 15.
+	return uint32(l)<<8 | uint32(l)
 }
 
 // buildSubtables continues buildTable with the codes longer than width. The
 // codes that begin with the same width bits share a subtable.
-func buildSubtables(table []uint32, width uint, symbols []uint16, count []uint16, entries []uint32, code uint16) {
+func buildSubtables(table []uint32, width uint, symbols, count []uint16, entries []uint32, code uint16) {
 	end := uint(1) << width
 	prefix := ^uint(0)
 	var start, sub uint
@@ -199,7 +194,7 @@ func buildSubtables(table []uint32, width uint, symbols []uint16, count []uint16
 				start, sub = end, subtableWidth(count, width, l, n)
 				end += 1 << sub
 				table[prefix] = flagExceptional | flagSubtable |
-					uint32(start)<<16 | uint32(sub)<<8 | uint32(width) //nolint:gosec // all small.
+					uint32(start)<<16 | uint32(sub)<<8 | uint32(width)
 			}
 			entry := entries[symbols[0]] + codeLength(l-width)
 			for i := reversed >> width; i < 1<<sub; i += 1 << (l - width) {
@@ -221,22 +216,4 @@ func subtableWidth(count []uint16, width, l, left uint) uint {
 		space = space<<1 + uint(count[l])
 	}
 	return l - width
-}
-
-// pairLiterals makes one entry of two literals wherever both codes fit in the
-// index of the primary table.
-func pairLiterals(table *[litlenTableSize]uint32) {
-	// The second literal's entry is found at a lower index, so going down
-	// finds it unpaired.
-	for i := uint(1<<litlenBits - 1); i < 1<<litlenBits; i-- {
-		first := table[i]
-		if first>>30 != 1 {
-			continue
-		}
-		second := table[i>>(first&15)]
-		if second>>30 != 1 || first&15+second&15 > litlenBits {
-			continue
-		}
-		table[i] = first + oneLiteral + second&(0xff<<literalShift)<<8 + second&15
-	}
 }

@@ -48,7 +48,7 @@ func (z *Reader) endOfStream() error {
 	}
 	for ; len(rest) > 0; rest = z.unread() {
 		padding := len(rest) - len(bytes.TrimLeft(rest, "\x00"))
-		z.in += uint(padding) //nolint:gosec // at most len(rest).
+		z.in += uint(padding)
 		if padding < len(rest) {
 			return fault.Refused("gzip stream is followed by other bytes, from byte %d", z.offset())
 		}
@@ -161,7 +161,7 @@ func (h *header) skipText(what string) error {
 
 // check compares the header's CRC-16, the low half of its CRC-32.
 func (h *header) check(start int64) error {
-	want := uint16(h.crc) //nolint:gosec // the low half is meant.
+	want := uint16(h.crc)
 	got, err := h.readUint16()
 	if err != nil {
 		return err
@@ -179,11 +179,11 @@ func (z *Reader) endMember() error {
 	if err := z.need(32); err != nil {
 		return err
 	}
-	checksum := uint32(z.take(32)) //nolint:gosec // 32 bits were taken.
+	checksum := uint32(z.take(32))
 	if err := z.need(32); err != nil {
 		return err
 	}
-	size := uint32(z.take(32)) //nolint:gosec // 32 bits were taken.
+	size := uint32(z.take(32))
 	z.align()
 	z.hash()
 	if checksum != z.checksum {

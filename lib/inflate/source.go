@@ -11,6 +11,11 @@ import (
 
 const (
 	inputSize = 128 << 10
+	inputMask = inputSize - 1
+	// wordSize is the size of the words that are loaded and stored. Both
+	// buffers are so much longer than they claim to be: then a word at a
+	// masked index is inside without a check.
+	wordSize = 8
 	// fastInput is the number of unread input bytes that a round of the
 	// fast loop may load without looking.
 	fastInput = 32
@@ -37,7 +42,7 @@ type source struct {
 	// input[0] in the stream.
 	in, inEnd uint
 	base      int64
-	input     [inputSize]byte
+	input     [inputSize + wordSize]byte
 }
 
 func (s *source) reset(r io.Reader) {
@@ -49,7 +54,7 @@ func (s *source) reset(r io.Reader) {
 // offset is the position of the first byte, in the compressed stream, of
 // which no bit has been used.
 func (s *source) offset() int64 {
-	return s.base + int64(s.in) - int64(s.nbits>>3) //nolint:gosec // both are below inputSize.
+	return s.base + int64(s.in) - int64(s.nbits>>3)
 }
 
 // giveBack returns the whole bytes of the bit buffer to the byte buffer.
@@ -68,13 +73,14 @@ func (s *source) align() {
 // fill reads until fastInput and some more bytes are buffered, or r has ended.
 func (s *source) fill() {
 	s.giveBack()
-	s.base += int64(s.in) //nolint:gosec // in is at most inputSize.
+	s.base += int64(s.in)
 	s.inEnd = uint(copy(s.input[:], s.input[s.in:s.inEnd]))
 	s.in = 0
 	for empty := 0; s.end == nil && s.inEnd < 2*fastInput; {
-		n, err := s.r.Read(s.input[s.inEnd:])
+		room := s.input[s.inEnd:inputSize]
+		n, err := s.r.Read(room)
 		switch {
-		case n < 0 || n > len(s.input[s.inEnd:]):
+		case n < 0 || n > len(room):
 			n, err = 0, errors.New("the source returned an impossible count")
 		case n > 0:
 			empty = 0
@@ -84,19 +90,19 @@ func (s *source) fill() {
 		if err == nil && empty == emptyReads {
 			err = io.ErrNoProgress
 		}
-		s.inEnd += uint(n) //nolint:gosec // checked above.
+		s.inEnd += uint(n)
 		s.end = err
 	}
 }
 
 // refill loads at least 56 bits, unless the input has fewer.
 func (s *source) refill() {
-	if s.inEnd-s.in < 8 && s.end == nil {
+	if s.inEnd-s.in < wordSize && s.end == nil {
 		s.fill()
 	}
-	if s.inEnd-s.in >= 8 {
+	if s.inEnd-s.in >= wordSize {
 		s.bits |= binary.LittleEndian.Uint64(s.input[s.in:s.inEnd]) << s.nbits
-		s.in += (63 - s.nbits) >> 3
+		s.in += (63 - s.nbits) / 8
 		s.nbits |= 56
 		s.bits &= 1<<s.nbits - 1
 		return
@@ -139,7 +145,7 @@ func (s *source) unread() []byte {
 // cutOff is the error for an input that ends too early: the failure of the
 // source when it has failed, else the fault of whoever made the stream.
 func (s *source) cutOff() error {
-	end := s.base + int64(s.inEnd) //nolint:gosec // inEnd is at most inputSize.
+	end := s.base + int64(s.inEnd)
 	if !errors.Is(s.end, io.EOF) {
 		return fmt.Errorf("read gzip stream at byte %d: %w", end, s.end)
 	}
