@@ -11,7 +11,6 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
-	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
 
 // kindArchive is the record of --tar FILE.
