@@ -110,8 +110,8 @@ func (b *builder) flags() error {
 	for _, step := range []func() error{
 		b.privileged, b.namespaces, b.userNamespace, b.hostnames, b.sysctls,
 		b.user, b.groups, b.capabilities, b.securityOptions,
-		b.arguments, b.environment, b.workDir, b.terminal, b.processLimits,
-		b.readOnly, b.flagMounts, b.devices, b.systemd, b.initProgram,
+		b.arguments, b.workDir, b.terminal, b.processLimits,
+		b.readOnly, b.flagMounts, b.devices, b.environment, b.systemd, b.initProgram,
 		b.resources, b.annotations, b.hooks,
 	} {
 		if err := step(); err != nil {

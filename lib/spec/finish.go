@@ -127,13 +127,16 @@ func (b *builder) hooks() error {
 		if !ok || !slices.Contains(hookStages, stage) || !path.IsAbs(words[0]) {
 			return fault.Usage("--hook %q is not STAGE=/PATH[,ARGUMENT...], with a stage of %s", h, strings.Join(hookStages, " "))
 		}
-		from := flag("--hook", "")
-		n := newObject(pair("path", newString(words[0])), pair("args", newStrings(words)))
-		n.from = from
-		list := b.doc.list(from, "hooks", stage)
-		if !slices.ContainsFunc(list.items, n.equal) {
-			list.items = append(list.items, n)
-		}
+		b.addHook(flag("--hook", ""), stage, newObject(pair("path", newString(words[0])), pair("args", newStrings(words))))
 	}
 	return nil
+}
+
+// addHook appends the hook, unless it is there.
+func (b *builder) addHook(from *Origin, stage string, hook *node) {
+	hook.from = from
+	list := b.doc.list(from, "hooks", stage)
+	if !slices.ContainsFunc(list.items, hook.equal) {
+		list.items = append(list.items, hook)
+	}
 }

@@ -55,12 +55,7 @@ func (b *builder) groups() error {
 		if err != nil {
 			return err
 		}
-		list := b.doc.list(from, "process", "user", "additionalGids")
-		n := newUint(uint64(gid))
-		n.from = from
-		if !slices.ContainsFunc(list.items, n.equal) {
-			list.items = append(list.items, n)
-		}
+		b.addGroup(from, newUint(uint64(gid)))
 	}
 	if b.opt.Umask != "" {
 		mask, err := strconv.ParseUint(b.opt.Umask, 8, 32)
@@ -70,6 +65,15 @@ func (b *builder) groups() error {
 		b.doc.set(flag("--umask", b.opt.Umask), newUint(mask), "process", "user", "umask")
 	}
 	return nil
+}
+
+// addGroup appends the group, unless it is there.
+func (b *builder) addGroup(from *Origin, gid *node) {
+	gid.from = from
+	list := b.doc.list(from, "process", "user", "additionalGids")
+	if !slices.ContainsFunc(list.items, gid.equal) {
+		list.items = append(list.items, gid)
+	}
 }
 
 // privileged lifts the confinement as podman and docker do. The capabilities

@@ -116,7 +116,8 @@ func (b *builder) userNamespace() error {
 		gidRanges = uidRanges
 	case len(gids) > 0 && len(uids) == 0:
 		uidRanges, from = gidRanges, flag("--gidmap", "")
-	case len(uids) == 0 && b.profile != nil:
+	case len(uids) == 0 && b.profile != nil && !(b.host.UserNamespace && b.host.EUID == 0):
+		// Below a user namespace the ids of the rootfs are mapped already.
 		uidRanges, gidRanges, from = b.in.UIDMap, b.in.GIDMap, &Origin{Source: "bundle", Why: "the owners in the rootfs were mapped so"}
 	}
 	switch file, joins := strings.CutPrefix(opt.Userns, "ns:"); {

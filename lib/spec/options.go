@@ -113,6 +113,8 @@ type MountOptions struct {
 	ImageVolumes string
 	// Devices are PATH[:PATH][:ACCESS], or CDI names VENDOR/CLASS=NAME.
 	Devices []string
+	// CDIDirs are where CDI specifications lie; nil for /etc/cdi and /var/run/cdi.
+	CDIDirs []string
 	// DeviceRules are "TYPE MAJOR:MINOR ACCESS".
 	DeviceRules []string
 	// TZ is a zone below /usr/share/zoneinfo, or local.

@@ -51,6 +51,9 @@ func (b *builder) restrict(from *Origin, uids, gids []IDRange) error {
 			b.doc.remove("process", "user", "additionalGids")
 		}
 	}
+	if b.opt.limits() {
+		b.warn("limits of memory, processors and processes need privileges, or a delegated cgroup: left out")
+	}
 	b.doc.remove("linux", "resources")
 	b.doc.remove("linux", "cgroupsPath")
 	b.doc.remove("linux", "devices")
@@ -87,4 +90,12 @@ func (b *builder) restrictMount(from *Origin, m *node, uids, gids []IDRange) {
 			masked.items = append(masked.items, kernel)
 		}
 	}
+}
+
+// limits reports whether a flag asks for a limit of the cgroup.
+func (o *Options) limits() bool {
+	r := &o.ResourceOptions
+	return r.Memory+r.MemorySwap+r.MemoryReservation+r.CPUs+r.CpusetCPUs+r.CpusetMems != "" ||
+		r.MemorySwappiness != nil || r.CPUShares != nil || r.CPUPeriod != nil || r.CPUQuota != nil || r.PidsLimit != nil || r.BlkioWeight != nil ||
+		len(r.CgroupConf)+len(r.BlkioWeightDevice)+len(r.DeviceReadBps)+len(r.DeviceWriteBps)+len(r.DeviceReadIOPS)+len(r.DeviceWriteIOPS) > 0
 }
