@@ -3,21 +3,20 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"runtime"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/store"
 )
 
 // filler brings the layers of one image into the store.
 type filler struct {
 	*mounter
-	source layer.Source
+	source *layout.Layout
 	layers []layer.Layer
 }
 
@@ -40,7 +39,7 @@ func (f *filler) fill(ctx context.Context) ([]store.Entry, error) {
 		}
 		group.Go(func() error {
 			entry, made, err := f.store.Fill(ctx, key, func(ctx context.Context, dir string) (any, error) {
-				return f.extract(ctx, i, dir)
+				return f.confined(ctx, f.layers[i:i+1], false, dir)
 			})
 			if made {
 				f.log.Detail("layer %d of %d: %s", i+1, len(f.layers), l.DiffID)
@@ -55,18 +54,6 @@ func (f *filler) fill(ctx context.Context) ([]store.Entry, error) {
 	return entries, nil
 }
 
-// extract makes layer i the directory dir.
-func (f *filler) extract(ctx context.Context, i int, dir string) (any, error) {
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make layer directory: %w", err)
-	}
-	side, err := layer.Extract(ctx, f.source, f.layers[i], dir, f.options())
-	if err != nil {
-		return nil, err
-	}
-	return side, nil
-}
-
 // fillChain returns the entry of the layers 0 to top, merged into one.
 func (f *filler) fillChain(ctx context.Context, top int) (store.Entry, error) {
 	diffIDs := make([]digest.Digest, top+1)
@@ -75,24 +62,10 @@ func (f *filler) fillChain(ctx context.Context, top int) (store.Entry, error) {
 	}
 	key := store.Key{Kind: store.Chain, Digest: chainID(diffIDs)}
 	entry, made, err := f.store.Fill(ctx, key, func(ctx context.Context, dir string) (any, error) {
-		if err := os.Mkdir(dir, 0o755); err != nil {
-			return nil, fmt.Errorf("make layer directory: %w", err)
-		}
-		if _, err := layer.Unpack(ctx, f.source, f.layers[:top+1], dir, f.options()); err != nil {
-			return nil, err
-		}
-		return layer.Sidecar{}, nil
+		return f.confined(ctx, f.layers[:top+1], true, dir)
 	})
 	if made {
 		f.log.Detail("layers 1 to %d depend on each other: merged as %s", top+1, key.Digest)
 	}
 	return entry, err
-}
-
-// options are those of both ways to extract.
-func (f *filler) options() layer.Options {
-	return layer.Options{
-		UserXattrs: f.userXattr, Rootless: onlyRoot(f.form),
-		Warn: f.log.Warn,
-	}
 }

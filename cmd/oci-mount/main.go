@@ -6,9 +6,13 @@ import (
 	"os"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/confine"
 )
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == confine.Argument {
+		os.Exit(confine.Serve(os.Stdin, fillConfined))
+	}
 	if len(os.Args) > 1 && os.Args[1] == insideWord {
 		os.Exit(cli.Main(insideCommand(), os.Args[2:], cli.Process()))
 	}
