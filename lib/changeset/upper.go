@@ -331,7 +331,8 @@ func (u *upperWalk) sameAsLower(upper int, st *Stat, of *lowers, lower int) (sam
 // it for writing does. Content is read only when all metadata agrees.
 func (u *upperWalk) sameFile(l level, e *entry, below *found) (bool, error) {
 	a, b := &e.stat, &below.stat
-	if a.Type() != unix.S_IFREG || a.Mode != b.Mode || a.UID != b.UID || a.GID != b.GID || a.Size != b.Size || a.Mtime != b.Mtime {
+	// A new link copies the file up, too; all names of it go into the layer.
+	if a.Nlink > 1 || a.Type() != unix.S_IFREG || a.Mode != b.Mode || a.UID != b.UID || a.GID != b.GID || a.Size != b.Size || a.Mtime != b.Mtime {
 		return false, nil
 	}
 	parent, base, err := openParent(below.at.fd, below.path)

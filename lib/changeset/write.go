@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -219,8 +220,8 @@ func (w *layerWriter) header(dir *directory, name string, n *Node, path string) 
 	}
 	hdr := &tar.Header{Name: path, Mode: int64(n.Stat.Perm()), Uid: int(uid), Gid: int(gid), ModTime: w.mtime(n)}
 	for key, value := range xattrs {
-		if value == "" {
-			w.tree.Warnings = append(w.tree.Warnings, fmt.Sprintf("%s: attribute %s is empty, which tar cannot hold: left out", clip(path), key))
+		if value == "" || strings.Contains(key, "=") {
+			w.tree.Warnings = append(w.tree.Warnings, fmt.Sprintf("%s: attribute %q is empty or has an = in its name, which tar cannot hold: left out", clip(path), key))
 			continue
 		}
 		if hdr.PAXRecords == nil {
