@@ -219,7 +219,7 @@ func (m *mounter) first(ctx context.Context, image *layout.Image, s *stack) (*mo
 			return nil, err
 		}
 	}
-	if err := stage.Publish(ctx); err != nil {
+	if err := stage.PublishSynced(ctx); err != nil {
 		return nil, err
 	}
 	made := &mounted{bundle: bundle.Bundle{Dir: m.Bundle}, image: image, fresh: true}

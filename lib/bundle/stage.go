@@ -83,12 +83,19 @@ func taken(final, why string) error {
 // Publish makes the bundle durable and gives it its name. When another run was
 // faster it fails, and touches nothing of the winner's.
 func (s *Staging) Publish(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
 	// One syncfs in place of an fsync for each of thousands of files.
 	if err := unix.Syncfs(int(s.lock.Fd())); err != nil {
 		return fmt.Errorf("sync %s: %w", s.Dir, err)
+	}
+	return s.PublishSynced(ctx)
+}
+
+// PublishSynced is Publish for a bundle that holds nothing but directories and
+// what WriteFile wrote after they were made: that is durable already, and
+// syncfs would make the caller wait for what others have written.
+func (s *Staging) PublishSynced(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
 	}
 	// rename(2) replaces an empty directory, and nothing else that is there.
 	// os.Rename would refuse the empty directory, too.
