@@ -31,7 +31,7 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	args := []string{"build", "-trimpath", "-buildvcs=false", "-o", dir + "/"}
+	args := []string{"build", "-buildvcs=false", "-o", dir + "/"}
 	if os.Getenv("GOCOVERDIR") != "" {
 		args = append(args, "-cover", "-coverpkg=../lib/...,../cmd/...")
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -32,7 +34,7 @@ import (
 // uses, $OCI_ROOT a state directory of the script's own.
 func TestPipes(t *testing.T) {
 	busybox := labImage(t)
-	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
+	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
 	t.Cleanup(server.Close)
 
 	testscript.Run(t, testscript.Params{
