@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/inflate"
 )
 
 // zstdWindow bounds what a frame may make the decoder remember. RFC 8878
@@ -40,83 +40,15 @@ func decompress(blob io.Reader, want Compression, believeBytes bool) (io.ReadClo
 	}
 	switch got {
 	case Gzip:
-		return newGunzip(in)
+		plain, err := inflate.NewReader(in)
+		if err != nil {
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		return io.NopCloser(plain), nil
 	case Zstd:
 		return newUnzstd(in)
 	default:
 		return io.NopCloser(in), nil
-	}
-}
-
-// gunzip reads the members of a gzip file one by one, and then insists that
-// nothing but NUL padding follows.
-type gunzip struct {
-	in     *bufio.Reader
-	member *gzip.Reader
-	ended  bool
-}
-
-func newGunzip(in *bufio.Reader) (io.ReadCloser, error) {
-	member, err := gzip.NewReader(in)
-	if err != nil {
-		return nil, broken(fmt.Errorf("gzip: %w", err))
-	}
-	member.Multistream(false)
-	return &gunzip{in: in, member: member}, nil
-}
-
-func (g *gunzip) Read(p []byte) (int, error) {
-	for !g.ended {
-		n, err := g.member.Read(p)
-		switch {
-		case errors.Is(err, io.EOF):
-			if err := g.nextMember(); err != nil {
-				return n, err
-			}
-		case err != nil:
-			return n, broken(fmt.Errorf("gzip: %w", err))
-		}
-		if n > 0 {
-			return n, nil
-		}
-	}
-	return 0, io.EOF
-}
-
-// nextMember goes on with the member that follows, or finds the end.
-func (g *gunzip) nextMember() error {
-	head, err := g.in.Peek(1)
-	switch {
-	case errors.Is(err, io.EOF):
-		g.ended = true
-		return nil
-	case err != nil:
-		return err
-	case head[0] == 0:
-		g.ended = true
-		return onlyNULs(g.in)
-	}
-	if err := g.member.Reset(g.in); err != nil {
-		return broken(fmt.Errorf("gzip: bytes after the last member: %w", err))
-	}
-	g.member.Multistream(false)
-	return nil
-}
-
-func (g *gunzip) Close() error { return nil }
-
-// onlyNULs reads to the end.
-func onlyNULs(in *bufio.Reader) error {
-	for {
-		b, err := in.ReadByte()
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
-		case b != 0:
-			return fault.Refused("gzip: bytes that are neither padding nor a member follow the last member")
-		}
 	}
 }
 
