@@ -8,6 +8,7 @@ import (
 )
 
 func main() {
+	frugal()
 	if code, done := hidden(os.Args); done {
 		os.Exit(code)
 	}

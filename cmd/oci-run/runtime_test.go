@@ -1,0 +1,62 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// testRuntime is a runtime that scripts are run on.
+type testRuntime struct {
+	name string
+	path string
+}
+
+// crunWrapper hides from crun the v2 tree of hybrid cgroups, with which it
+// refuses to work.
+const crunWrapper = `#!/bin/sh
+exec unshare -m --propagation slave sh -c \
+  'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun "$@"' crun "$@"
+`
+
+const runscWrapper = `#!/bin/sh
+exec runsc --platform=ptrace --network=none "$@"
+`
+
+// runtimes finds those that are here; each that is not is said once.
+func runtimes(t *testing.T) []testRuntime {
+	t.Helper()
+	var found []testRuntime
+	dir := t.TempDir()
+	add := func(name, program, wrapper string) {
+		path, err := exec.LookPath(program)
+		if err != nil {
+			t.Logf("no %s: its scripts are skipped (apt-get install %s)", name, filepath.Base(program))
+			return
+		}
+		if wrapper != "" {
+			path = filepath.Join(dir, name+"-wrapped")
+			if err := os.WriteFile(path, []byte(wrapper), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		found = append(found, testRuntime{name, path})
+	}
+	add("runc", "runc", "")
+	pinned, err := filepath.Abs("../../build/libexec/runc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	add("runc-pinned", pinned, "")
+	crun := ""
+	if _, err := os.Stat("/sys/fs/cgroup/unified/cgroup.controllers"); err == nil {
+		crun = crunWrapper
+	}
+	add("crun", "crun", crun)
+	add("runsc", "runsc", runscWrapper)
+	if len(found) == 0 {
+		t.Skip("no OCI runtime: apt-get install runc")
+	}
+	return found
+}
