@@ -18,7 +18,8 @@ DATADIR    ?= $(PREFIX)/share
 
 # Two packages are tested at a time: the tests start runtimes and registries
 # of their own, and more of them at once only wait for each other.
-TESTFLAGS  ?= -p 2 -timeout 15m
+# -count=1: the go tool does not know the programs that they run.
+TESTFLAGS  ?= -p 2 -count=1 -timeout 15m
 FUZZTIME   ?= 20s
 IMAGE      ?=
 

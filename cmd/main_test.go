@@ -35,7 +35,7 @@ func testMain(m *testing.M) int {
 	if os.Getenv("GOCOVERDIR") != "" {
 		args = append(args, "-cover", "-coverpkg=../lib/...,../cmd/...")
 	}
-	build := exec.Command("go", append(args, "./oci-copy", "./oci-unpack", "./oci-mount", "./oci-genspec", "./oci-run", "./oci-commit")...)
+	build := exec.Command("go", append(args, "./oci-copy", "./oci-unpack", "./oci-mount", "./oci-genspec", "./oci-run", "./oci-commit", "../scripts/lab-registry")...)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%v: %v\n%s", build, err, out)
