@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 )
@@ -119,7 +120,7 @@ func TestStagePublishes(t *testing.T) {
 		if names := list(t, filepath.Join(parent, final)); len(names) != 1 || names[0] != ConfigFile {
 			t.Errorf("%s holds %v", final, names)
 		}
-		if strings.Contains(strings.Join(list(t, parent), " "), tempPrefix) {
+		if strings.Contains(strings.Join(list(t, parent), " "), durable.TempPrefix) {
 			t.Errorf("left behind: %v", list(t, parent))
 		}
 	}
@@ -161,7 +162,7 @@ func TestStageSweepsTheDead(t *testing.T) {
 	live, err := Stage(filepath.Join(parent, "live"))
 	must(t, err)
 	must(t, os.WriteFile(live.Config(), nil, 0o600))
-	dead := filepath.Join(parent, tempPrefix+"bundle-dead")
+	dead := filepath.Join(parent, stagePrefix+"dead")
 	must(t, os.MkdirAll(filepath.Join(dead, "x"), 0o700))
 	next, err := Stage(filepath.Join(parent, "next"))
 	must(t, err)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 )
 
 // maxRemoveDepth is how deep RemoveAll follows directories before it moves
@@ -133,7 +135,7 @@ func (r *remover) entry(parent int, name string, depth int) error {
 func (r *remover) moveUp(parent int, name string) error {
 	for {
 		r.names++
-		err := unix.Renameat2(parent, name, r.top, tempPrefix+"deep-"+strconv.Itoa(r.names), unix.RENAME_NOREPLACE)
+		err := unix.Renameat2(parent, name, r.top, durable.TempPrefix+"deep-"+strconv.Itoa(r.names), unix.RENAME_NOREPLACE)
 		if err == nil {
 			r.moved++
 			return nil

@@ -8,14 +8,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
-// tempPrefix begins the names of what is not whole yet.
-const tempPrefix = ".oci-tmp-"
+// stagePrefix begins the names of staged bundles.
+const stagePrefix = durable.TempPrefix + "bundle-"
+
+// parentPatience is how long Stage waits for others that begin in the same
+// directory; they may be removing what a killed run left.
+const parentPatience = 30 * time.Second
 
 // Staging is a bundle in the making. It is a locked directory beside its final
 // place, on the same file system.
@@ -36,20 +42,48 @@ func Stage(dir string) (*Staging, error) {
 	if err := checkVacant(final); err != nil {
 		return nil, err
 	}
-	parent := filepath.Dir(final)
-	sweep(parent)
-	temp, err := os.MkdirTemp(parent, tempPrefix+"bundle-")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.Hint(fmt.Errorf("stage bundle: %s does not exist", parent), "make it with: mkdir -p %s", parent)
-	}
+	temp, lock, err := makeStage(filepath.Dir(final))
 	if err != nil {
 		return nil, fmt.Errorf("stage bundle: %w", err)
 	}
-	lock, err := lockDir(temp)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("stage bundle: %w", err), os.Remove(temp))
-	}
 	return &Staging{Bundle: Bundle{Dir: temp}, final: final, lock: lock}, nil
+}
+
+// makeStage makes and locks a staging directory in parent. Meanwhile the
+// parent is locked: so a sweep, which runs under that lock, too, never sees a
+// directory that is made and not locked yet.
+func makeStage(parent string) (temp string, lock *os.File, err error) {
+	parentLock, err := lockParent(parent)
+	if err != nil {
+		return "", nil, err
+	}
+	defer func() { err = errors.Join(err, parentLock.Close()) }()
+	if temp, err = os.MkdirTemp(parent, stagePrefix); err != nil {
+		return "", nil, err
+	}
+	if lock, err = lockDir(temp, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return "", nil, errors.Join(err, os.Remove(temp))
+	}
+	return temp, lock, nil
+}
+
+// lockParent locks the directory in which bundles are staged, and sweeps it.
+// In a directory such as /tmp a stranger may hold the lock for ever.
+func lockParent(parent string) (*os.File, error) {
+	for deadline := time.Now().Add(parentPatience); ; time.Sleep(5 * time.Millisecond) {
+		lock, err := lockDir(parent, unix.LOCK_EX|unix.LOCK_NB)
+		switch {
+		case err == nil:
+			sweep(parent)
+			return lock, nil
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fault.Hint(err, "make it with: mkdir -p %s", parent)
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return nil, err
+		case time.Now().After(deadline):
+			return nil, fault.Hint(fault.As(fault.ErrTemporary, err), "another process holds the lock of %s; try again, or another directory", parent)
+		}
+	}
 }
 
 // Final is where the bundle will appear.
@@ -107,7 +141,7 @@ func (s *Staging) PublishSynced(ctx context.Context) error {
 		return fmt.Errorf("publish bundle %s: %w", s.final, err)
 	}
 	s.Dir = s.final
-	if err := syncDir(filepath.Dir(s.final)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(s.final)); err != nil {
 		return fmt.Errorf("publish bundle: %w", err)
 	}
 	return s.release()
@@ -130,36 +164,39 @@ func (s *Staging) release() error {
 }
 
 // lockDir takes an flock on the directory; it dies with the process.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+func lockDir(dir string, how int) (*os.File, error) {
+	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	for {
+		err = unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(&fs.PathError{Op: "lock", Path: dir, Err: err}, f.Close())
 	}
 	return f, nil
 }
 
-// sweep removes staged bundles in parent whose makers are dead. A directory
-// that was made this moment and is not locked yet is empty: it is spared.
+// sweep removes staged bundles in parent whose makers are dead.
 func sweep(parent string) {
 	entries, err := os.ReadDir(parent)
 	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix+"bundle-") {
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), stagePrefix) {
 			continue
 		}
 		dir := filepath.Join(parent, e.Name())
-		lock, err := lockDir(dir)
+		lock, err := lockDir(dir, unix.LOCK_EX|unix.LOCK_NB)
 		if err != nil {
 			continue
 		}
-		if inside, err := os.ReadDir(dir); err == nil && len(inside) > 0 {
-			_ = RemoveAll(dir)
-		}
+		_ = RemoveAll(dir)
 		_ = lock.Close()
 	}
 }

@@ -14,6 +14,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 )
@@ -137,42 +138,8 @@ func (b *Bundle) WriteState(s *State) error {
 	return b.WriteFile(StateFile, buf.Bytes(), 0o600)
 }
 
-// WriteFile replaces the file name in the bundle by way of a temporary file,
-// and returns when it is durable. The temporary name is random, as several
-// tools may write into one bundle.
+// WriteFile replaces the file name in the bundle, and returns when it is
+// durable.
 func (b *Bundle) WriteFile(name string, data []byte, mode fs.FileMode) error {
-	err := b.writeFile(name, data, mode)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", filepath.Join(b.Dir, name), err)
-	}
-	return nil
-}
-
-func (b *Bundle) writeFile(name string, data []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(b.Dir, tempPrefix)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(b.Dir, name))
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(b.Dir)
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return durable.ReplaceFile(filepath.Join(b.Dir, name), data, mode)
 }

@@ -9,14 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
 const (
 	marker     = `{"imageLayoutVersion":"1.0.0"}`
 	emptyIndex = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
-	// tempPrefix begins the names of files that are not whole yet.
-	tempPrefix = ".oci-tmp-"
 )
 
 // Create opens the layout in dir for writing, and makes it when it is not
@@ -64,7 +63,7 @@ func (l *Layout) initialize(ctx context.Context) error {
 			return fmt.Errorf("create layout: %w", err)
 		}
 	}
-	return syncDir(l.dir)
+	return durable.SyncDir(l.dir)
 }
 
 // checkVacant allows what a creator that was killed may have left, only.
@@ -75,7 +74,7 @@ func (l *Layout) checkVacant() error {
 	}
 	for _, e := range entries {
 		switch name := e.Name(); {
-		case name == indexFile, name == markerFile, name == blobsDir, strings.HasPrefix(name, tempPrefix):
+		case name == indexFile, name == markerFile, name == blobsDir, strings.HasPrefix(name, durable.TempPrefix):
 		default:
 			return fault.Hint(fmt.Errorf("%s is not empty and not an OCI layout: it has %q", l.dir, name),
 				"name an empty or new directory")
@@ -102,5 +101,5 @@ func makeDirs(dir string) error {
 	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(parent)
+	return durable.SyncDir(parent)
 }

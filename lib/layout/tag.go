@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
@@ -74,7 +75,7 @@ func (l *Layout) edit(ctx context.Context, change func([]json.RawMessage) ([]jso
 		return err
 	}
 	defer unlock()
-	l.sweep()
+	durable.Sweep(l.tempDir())
 	path := filepath.Join(l.dir, indexFile)
 	data, err := l.indexBytes()
 	if err != nil {
@@ -93,7 +94,7 @@ func (l *Layout) edit(ctx context.Context, change func([]json.RawMessage) ([]jso
 	if err := replaceFile(path, changed); err != nil {
 		return err
 	}
-	return syncDir(l.dir)
+	return durable.SyncDir(l.dir)
 }
 
 // editIndex replaces the member "manifests" of the object in data, and keeps
@@ -186,9 +187,9 @@ func (l *Layout) syncBlobs(d digest.Digest) error {
 		return err
 	}
 	for _, algorithm := range []string{"sha256", "sha512"} {
-		if err := ignoreMissing(syncDir(filepath.Join(l.blobs, algorithm))); err != nil {
+		if err := ignoreMissing(durable.SyncDir(filepath.Join(l.blobs, algorithm))); err != nil {
 			return err
 		}
 	}
-	return syncDir(l.blobs)
+	return durable.SyncDir(l.blobs)
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
@@ -19,8 +19,7 @@ import (
 // in the layout, and a process that dies leaves nothing behind.
 type BlobWriter struct {
 	layout *Layout
-	file   *os.File
-	temp   string // empty while the file has no name
+	file   *durable.TempFile
 	hash   hash.Hash
 	size   int64
 }
@@ -42,11 +41,11 @@ func (l *Layout) NewBlobOf(ctx context.Context, algorithm digest.Algorithm) (*Bl
 	if err := makeDirs(dir); err != nil {
 		return nil, fmt.Errorf("write blob: %w", err)
 	}
-	f, temp, err := tempFile(dir)
+	f, err := durable.Temp(dir)
 	if err != nil {
 		return nil, fmt.Errorf("write blob in %s: %w", dir, err)
 	}
-	return &BlobWriter{layout: l, file: f, temp: temp, hash: algorithm.Hash()}, nil
+	return &BlobWriter{layout: l, file: f, hash: algorithm.Hash()}, nil
 }
 
 // tempDir is on the file system of the blobs, but not among them, where other
@@ -83,7 +82,7 @@ func (w *BlobWriter) Digest() digest.Digest {
 
 // File is the file behind the writer, for reflinks and in-kernel copies. The
 // caller that writes to it itself commits with CommitHashed.
-func (w *BlobWriter) File() *os.File { return w.file }
+func (w *BlobWriter) File() *os.File { return w.file.File }
 
 // Commit puts the blob into the layout under its digest.
 func (w *BlobWriter) Commit(ctx context.Context, mediaType string) (ispec.Descriptor, error) {
@@ -113,15 +112,7 @@ func (w *BlobWriter) CommitHashed(ctx context.Context, desc ispec.Descriptor) er
 // Cancel drops the blob. After a commit it does nothing, so that it can be
 // deferred.
 func (w *BlobWriter) Cancel() error {
-	if w.file == nil {
-		return nil
-	}
-	err := w.file.Close()
-	w.file = nil
-	if w.temp != "" {
-		err = errors.Join(err, ignoreMissing(os.Remove(w.temp)))
-	}
-	if err != nil {
+	if err := w.file.Drop(); err != nil {
 		return fmt.Errorf("drop blob: %w", err)
 	}
 	return nil
@@ -132,7 +123,7 @@ func (w *BlobWriter) Cancel() error {
 func (w *BlobWriter) publish(ctx context.Context, desc ispec.Descriptor) error {
 	err := context.Cause(ctx)
 	if err == nil {
-		err = adopt(w.file)
+		err = adopt(w.file.File)
 	}
 	if err == nil {
 		err = w.file.Sync()
@@ -143,11 +134,10 @@ func (w *BlobWriter) publish(ctx context.Context, desc ispec.Descriptor) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("store blob %s in %s: %w", desc.Digest, w.layout.dir, err), w.Cancel())
 	}
-	w.temp = ""
 	return w.Cancel()
 }
 
-// name links or renames the file to its place.
+// name puts the file in its place.
 func (w *BlobWriter) name(d digest.Digest) error {
 	path, err := w.layout.BlobPath(d)
 	if err != nil {
@@ -156,19 +146,7 @@ func (w *BlobWriter) name(d digest.Digest) error {
 	if err := makeDirs(filepath.Dir(path)); err != nil {
 		return err
 	}
-	if w.temp == "" {
-		err := linkUnnamed(w.file, path)
-		if !errors.Is(err, unix.EEXIST) {
-			return err
-		}
-		// linkat cannot replace; the random name lives for two calls.
-		if w.temp, err = linkTemp(w.file, w.layout.tempDir()); err != nil {
-			return err
-		}
-	} else if err := w.file.Chmod(0o644); err != nil {
-		return err
-	}
-	return os.Rename(w.temp, path)
+	return w.file.Rename(path)
 }
 
 // PutBytes stores data as a blob.

@@ -265,24 +265,6 @@ func TestAFullDiskLosesNoTag(t *testing.T) {
 	}
 }
 
-func TestSweepTakesTheDeadOnly(t *testing.T) {
-	dir := t.TempDir()
-	must(t, writer(dir, "a"))
-	l := open(t, dir)
-	live, name, err := namedTempFile(dir)
-	must(t, err)
-	defer live.Close()
-	dead := filepath.Join(dir, tempPrefix+"dead")
-	must(t, os.WriteFile(dead, nil, 0o600))
-	l.sweep()
-	if _, err := os.Stat(name); err != nil {
-		t.Errorf("the file of a live writer: %v", err)
-	}
-	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the file of a dead writer: %v", err)
-	}
-}
-
 // TestAKillAnywhereLosesNoTag kills a writer before each of its calls in turn.
 func TestAKillAnywhereLosesNoTag(t *testing.T) {
 	strace, err := exec.LookPath("strace")
