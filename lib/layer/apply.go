@@ -19,7 +19,7 @@ type applier struct {
 	overlay bool
 	side    Sidecar
 
-	layer   int32
+	layer   int16
 	ordinal int32
 	logical int64 // bytes of the files of this layer, holes included
 	parts   []string
@@ -64,7 +64,7 @@ func (n *node) imply() {
 
 // layerFrom applies the archive that r reads as layer i.
 func (a *applier) layerFrom(i int, r *tarReader) error {
-	a.layer, a.ordinal, a.logical = int32(i), 0, 0
+	a.layer, a.ordinal, a.logical = int16(i), 0, 0
 	a.forget()
 	for {
 		e, err := r.Next()
@@ -81,21 +81,31 @@ func (a *applier) layerFrom(i int, r *tarReader) error {
 // forget drops the cached directory.
 func (a *applier) forget() { a.lastDir, a.lastNode = "", nil }
 
-func (a *applier) entry(e *entry, r *tarReader) (err error) {
+// parse takes the name apart, into a.parts.
+func (a *applier) parse(e *entry) (m marker, target string, err error) {
 	if e.name == "" {
-		return fault.Refused("an entry without a name")
+		return plain, "", fault.Refused("an entry without a name")
 	}
 	if a.parts, err = splitName(e.name, a.parts); err != nil {
-		return fault.As(fault.ErrRefused, err)
+		return plain, "", fault.As(fault.ErrRefused, err)
 	}
-	mark, target, err := classify(a.parts)
+	if m, target, err = classify(a.parts); err != nil {
+		return plain, "", err
+	}
+	if m == leftover {
+		a.opt.Warn("%s: skipped, it is bookkeeping of AUFS", e.name)
+	}
+	a.trace(e, m, target)
+	return m, target, nil
+}
+
+func (a *applier) entry(e *entry, r *tarReader) error {
+	mark, target, err := a.parse(e)
 	if err != nil {
 		return err
 	}
-	a.trace(e, mark, target)
 	switch mark {
 	case leftover:
-		a.opt.Warn("%s: skipped, it is bookkeeping of AUFS", e.name)
 		return nil
 	case whiteout:
 		return a.whiteout(a.parts[:len(a.parts)-1], target)
@@ -159,16 +169,17 @@ func (a *applier) directory(parent *node, base string, e *entry) error {
 	return a.describe(n, e)
 }
 
-// replaceByDir makes a directory where nothing or something else is. A
-// whiteout in its place, in overlay form, makes it opaque.
+// replaceByDir makes a directory where nothing or something else is. In overlay
+// form that something is of the same layer, a whiteout or a file, and hides
+// what lower layers have there: so the directory must be opaque.
 func (a *applier) replaceByDir(parent *node, base string, old *node) (*node, error) {
-	hides := old != nil && old.ino.kind == flagWhiteout
+	hides := a.overlay && old != nil
 	if err := a.remove(old); err != nil {
 		return nil, err
 	}
 	n := newDir(parent, base)
 	n.imply()
-	n.dir.opaque = hides
+	n.dir.opaque, n.dir.remade = hides, hides
 	parent.dir.add(n)
 	a.touch(n)
 	return n, a.store.mkdir(n)
@@ -200,6 +211,21 @@ func (a *applier) inRange(e *entry) error {
 // leaf makes what is neither a directory nor a hard link. It is always a new
 // inode: writing into the old one would change its other names.
 func (a *applier) leaf(parent *node, base string, e *entry, r *tarReader) error {
+	old, err := a.child(parent, base)
+	if err != nil {
+		return err
+	}
+	if err := a.remove(old); err != nil {
+		return err
+	}
+	n := &node{name: base, parent: parent, touched: never}
+	parent.dir.add(n)
+	a.touch(n)
+	return a.fill(n, e, r)
+}
+
+// admit checks what an entry asks for, whether it will be made or not.
+func (a *applier) admit(e *entry) error {
 	if err := a.inRange(e); err != nil {
 		return err
 	}
@@ -210,18 +236,20 @@ func (a *applier) leaf(parent *node, base string, e *entry, r *tarReader) error 
 		return fault.Refused("the files of the layer are more than %d bytes", a.opt.MaxLayerBytes)
 	}
 	a.logical += e.size
-	old, err := a.child(parent, base)
-	if err != nil {
+	return nil
+}
+
+// fill gives the name an inode made from the entry.
+func (a *applier) fill(n *node, e *entry, r *tarReader) error {
+	if err := a.admit(e); err != nil {
 		return err
 	}
-	if err := a.remove(old); err != nil {
-		return err
-	}
-	n := &node{name: base, parent: parent, touched: never, explicit: a.layer, ino: &inode{
+	n.explicit = a.layer
+	n.ino = &inode{
 		kind: e.kind, mode: e.mode, uid: e.uid, gid: e.gid, nlink: 1, mtime: e.mtime,
 		size: e.size, major: e.major, minor: e.minor, xattrs: a.xattrs(e),
 		layer: a.layer, ordinal: a.ordinal,
-	}}
+	}
 	if e.kind == flagSymlink {
 		n.ino.mode, n.ino.link, n.ino.size = 0o777, e.link, int64(len(e.link))
 	}
@@ -229,8 +257,6 @@ func (a *applier) leaf(parent *node, base string, e *entry, r *tarReader) error 
 		n.ino.device, n.ino.deviceMode = e.kind, e.mode
 		n.ino.kind, n.ino.mode = flagRegular, 0
 	}
-	parent.dir.add(n)
-	a.touch(n)
 	if n.ino.kind == flagRegular {
 		return a.store.file(n, r)
 	}

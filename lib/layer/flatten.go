@@ -31,7 +31,7 @@ func WriteTar(ctx context.Context, src Source, layers []Layer, out io.Writer, op
 	defer cancel(nil)
 	a := newApplier(ctx, opt, nowhere{})
 	nothing := func() {}
-	err := eachLayer(ctx, cancel, src, layers, opt, nothing, a.layerFrom)
+	err := eachLayer(ctx, cancel, src, layers, upwards(layers), opt, nothing, a.layerFrom)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func WriteTar(ctx context.Context, src Source, layers []Layer, out io.Writer, op
 	if err := f.begin(); err != nil {
 		return err
 	}
-	err = eachLayer(ctx, cancel, src, layers, opt, nothing, f.layerFrom)
+	err = eachLayer(ctx, cancel, src, layers, upwards(layers), opt, nothing, f.layerFrom)
 	if err != nil {
 		return err
 	}

@@ -158,6 +158,10 @@ type Sidecar struct {
 	// metadata (0755, 0:0, the epoch) is invented, and hides that of a
 	// lower layer when mounted; sorted by path.
 	Implied []string `json:"implied,omitempty"`
+	// Remade are those of them that the layer removes first: they have no
+	// other metadata than the invented one. Other opaque ones keep what
+	// lower layers say of them.
+	Remade []string `json:"remade,omitempty"`
 	// LowerLinks are hard links to files of lower layers. They are not in
 	// the directory.
 	LowerLinks []LowerLink `json:"lowerLinks,omitempty"`

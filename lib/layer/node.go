@@ -18,10 +18,31 @@ type node struct {
 	dir    *directory // of a directory, else nil
 
 	// touched is the layer that last named this path or one below it.
-	touched int32
-	// explicit is the layer whose entry last described it; never, for a
+	touched int16
+	// explicit is the layer whose entry describes it; never, for a
 	// directory that exists only because something is in it.
-	explicit int32
+	explicit int16
+	planned
+}
+
+// planned is what applying from the highest layer needs to know of a path.
+type planned struct {
+	// hiddenBelow and opaqueBelow hide the path, or what is below it, from
+	// the layers below that number.
+	hiddenBelow, opaqueBelow int16
+	// seen is the layer that last had an entry for the path, seenKind what
+	// that was.
+	seen     int16
+	seenKind byte
+	// walked is the layer that last went through the path to one below it,
+	// if no entry has said yet that it is a directory.
+	walked int16
+	// claim is the layer that the file was made from.
+	claim int16
+}
+
+func newPlanned() planned {
+	return planned{hiddenBelow: never, opaqueBelow: never, seen: never, walked: never, claim: never}
 }
 
 // inode is what hard links share.
@@ -43,7 +64,8 @@ type inode struct {
 	deviceMode uint16
 
 	// layer and ordinal say which entry of which layer it came from.
-	layer, ordinal int32
+	layer   int16
+	ordinal int32
 
 	// The writer sets digest, and then written.
 	digest  [32]byte
@@ -59,6 +81,9 @@ type directory struct {
 	index    map[string]*node // of children, once there are many
 	handle   *handle          // nil unless open
 	opaque   bool             // hides what lower layers have here, in overlay form
+	// remade was removed by its own layer first, so that it is opaque, and
+	// what lower layers said of it no longer counts.
+	remade bool
 	// existing was there before the first layer: only what is asked for is
 	// changed, and what it holds is read when it is first needed.
 	existing bool
@@ -69,7 +94,7 @@ type directory struct {
 const indexFrom = 12
 
 func newDir(parent *node, name string) *node {
-	return &node{name: name, parent: parent, ino: &inode{kind: flagDir, nlink: 1}, dir: &directory{}, touched: never, explicit: never}
+	return &node{name: name, parent: parent, ino: &inode{kind: flagDir, nlink: 1}, dir: &directory{}, touched: never, explicit: never, planned: newPlanned()}
 }
 
 func (d *directory) child(name string) *node {

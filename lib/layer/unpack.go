@@ -7,6 +7,9 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
@@ -29,11 +32,55 @@ func Unpack(ctx context.Context, src Source, layers []Layer, rootfs string, opt 
 	if err := opt.checkMaps(); err != nil {
 		return nil, err
 	}
+	opt.Warn = once(opt.Warn)
+	restarted := false
+	if !opt.BottomUp && !opt.Existing && !opt.KeepDirlinks && opt.Trace == nil && len(layers) > 1 {
+		p, err := topDown(ctx, src, layers, rootfs, opt)
+		if err == nil {
+			return &Result{tree: p.applier, Placeholders: p.placeholders(), Skipped: p.skipped}, nil
+		}
+		if !errors.Is(err, errAwkward) {
+			return nil, err
+		}
+		if err := empty(rootfs); err != nil {
+			return nil, err
+		}
+		restarted = true
+	}
 	a, err := bottomUp(ctx, src, layers, rootfs, opt, false)
 	if err != nil {
 		return nil, err
 	}
-	return &Result{tree: a, Placeholders: a.placeholders()}, nil
+	return &Result{tree: a, Placeholders: a.placeholders(), Restarted: restarted}, nil
+}
+
+// once drops a warning that was given before: layers may be read twice.
+func once(warn func(string, ...any)) func(string, ...any) {
+	var told sync.Map
+	return func(format string, args ...any) {
+		if _, before := told.LoadOrStore(fmt.Sprintf(format, args...), true); !before {
+			warn(format, args...)
+		}
+	}
+}
+
+// empty removes what an attempt has left in the directory.
+func empty(dir string) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", dir, err)
+	}
+	defer unix.Close(fd)
+	dirs, err := emptyOut(fd)
+	for _, name := range dirs {
+		if err == nil {
+			err = removeTree(fd, name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("empty %s: %w", dir, err)
+	}
+	return nil
 }
 
 // Extract makes one layer the directory dir, which must be empty, in the form
@@ -91,9 +138,7 @@ func bottomUp(ctx context.Context, src Source, layers []Layer, dir string, opt O
 	defer d.close()
 	a.ctx, a.store = d.ctx, d
 
-	err = eachLayer(d.ctx, d.cancel, src, layers, opt, d.flush, func(i int, r *tarReader) error {
-		return a.layerFrom(i, r)
-	})
+	err = eachLayer(d.ctx, d.cancel, src, layers, upwards(layers), opt, d.flush, a.layerFrom)
 	if err == nil && overlay {
 		err = a.whiteouts(d)
 	}
@@ -106,33 +151,39 @@ func bottomUp(ctx context.Context, src Source, layers []Layer, dir string, opt O
 	return a, nil
 }
 
-// eachLayer inflates the layers, some of them ahead, and has each archive
-// applied in turn. idle is called before the parser may have to wait.
-func eachLayer(ctx context.Context, cancel context.CancelCauseFunc, src Source, layers []Layer, opt Options, idle func(), apply func(int, *tarReader) error) error {
+// upwards is the order from the lowest layer.
+func upwards(layers []Layer) []int {
+	order := make([]int, len(layers))
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}
+
+// eachLayer inflates the layers in the order, some of them ahead, and has each
+// archive applied in turn. idle is called before the parser may have to wait.
+func eachLayer(ctx context.Context, cancel context.CancelCauseFunc, src Source, layers []Layer, order []int, opt Options, idle func(), apply func(int, *tarReader) error) error {
 	supply := newSupply(sharedChunks, reservedChunks)
-	streams := make([]*stream, len(layers))
-	started := 0
+	streams := make([]*stream, 0, len(order))
 	var failure error
-	for i, l := range layers {
-		for ; failure == nil && started < min(len(layers), i+1+opt.Writers); started++ {
-			streams[started] = start(ctx, src, layers[started], supply, opt)
+	for turn, i := range order {
+		for failure == nil && len(streams) < min(len(order), turn+1+opt.Writers) {
+			streams = append(streams, start(ctx, src, layers[order[len(streams)]], supply, opt))
 		}
-		if streams[i] == nil {
+		if turn >= len(streams) {
 			break
 		}
+		s := streams[turn]
 		if failure == nil {
-			close(streams[i].current)
-			failure = oneLayer(ctx, streams[i], i, idle, apply)
-			if failure != nil {
+			close(s.current)
+			if err := oneLayer(ctx, s, i, idle, apply); err != nil {
+				failure = annotate(err, i, layers[i])
 				cancel(failure)
 			}
 		}
-		if err := streams[i].finish(failure != nil); err != nil && failure == nil {
-			failure = err
+		if err := s.finish(failure != nil); err != nil {
+			failure = annotate(err, i, layers[i])
 			cancel(failure)
-		}
-		if failure != nil {
-			failure = annotate(failure, i, l)
 		}
 	}
 	return failure
@@ -193,11 +244,15 @@ func (a *applier) sidecar() *Sidecar {
 		switch {
 		case n.dir != nil && n.explicit == never:
 			s.Implied = append(s.Implied, n.path())
+			if n.dir.remade {
+				s.Remade = append(s.Remade, n.path())
+			}
 		case n.ino.kind == flagRegular:
 			s.Bytes += n.ino.size
 		}
 		return nil
 	}, nil)
 	slices.Sort(s.Implied)
+	slices.Sort(s.Remade)
 	return &s
 }

@@ -79,7 +79,7 @@ func (a *applier) keepWhiteout(dir []string, base string) error {
 		parent.dir.add(n)
 		a.touch(n)
 	case n.dir != nil:
-		n.dir.opaque = true
+		n.dir.opaque, n.dir.remade = true, true
 	}
 	return nil
 }
