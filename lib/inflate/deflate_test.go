@@ -226,7 +226,7 @@ func randomDeflate(rng *rand.Rand, blocks, symbols int) (deflated, plain []byte)
 		var b blockWriter
 		switch rng.IntN(8) {
 		case 0:
-			body := make([]byte, rng.IntN(3)*rng.IntN(40000))
+			body := make([]byte, rng.IntN(3)*rng.IntN(1<<rng.IntN(16)))
 			body = body[:min(len(body), 65535)]
 			for j := range body {
 				body[j] = byte(rng.Uint32())

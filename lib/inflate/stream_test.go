@@ -158,7 +158,7 @@ func TestCutOff(t *testing.T) {
 // TestEncoders decodes what real encoders make of real text, in pieces.
 func TestEncoders(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 10))
-	plain := testText(rng, 1<<20)
+	plain := testText(rng, 1<<19)
 	for level := gzip.HuffmanOnly; level <= gzip.BestCompression; level++ {
 		agree(t, gzipOf(t, plain, level), rng)
 	}
@@ -218,8 +218,12 @@ func testText(rng *rand.Rand, size int) []byte {
 // places where output is handed out and the window moves.
 func TestBlockBoundaries(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
+	step := 32
+	if testing.Short() {
+		step = 200
+	}
 	for _, around := range []int{inflate.OutputLimit, 2*inflate.OutputLimit - inflate.WindowSize} {
-		for d := -260; d <= 330; d += 1 + rng.IntN(16) {
+		for d := -260; d <= 330; d += 1 + rng.IntN(step) {
 			plain := testText(rng, around+d)
 			got, err := decode(gzipOf(t, plain, 1+rng.IntN(9)))
 			if err != nil || !bytes.Equal(got, plain) {
@@ -418,7 +422,7 @@ func TestReadAndNext(t *testing.T) {
 	rng := rand.New(rand.NewPCG(15, 16))
 	plain := testText(rng, 3<<20)
 	compressed := gzipOf(t, plain, 6)
-	for range 20 {
+	for range 5 {
 		got, err := decodeOddly(compressed, rng)
 		if err != nil || !bytes.Equal(got, plain) {
 			t.Fatalf("wrong bytes or error %v", err)
