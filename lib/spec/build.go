@@ -134,7 +134,7 @@ func (b *builder) ignore(pointer, why string) {
 
 // The origins.
 
-func flag(name, why string) *Origin { return &Origin{Source: "flag:" + name, Why: why} }
+func byFlag(name, why string) *Origin { return &Origin{Source: "flag:" + name, Why: why} }
 
 func fromImage(member, why string) *Origin { return &Origin{Source: "image:" + member, Why: why} }
 

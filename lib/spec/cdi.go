@@ -44,7 +44,7 @@ func (b *builder) cdiDevice(d string) error {
 	if err != nil {
 		return fmt.Errorf("--device %s: %w", d, err)
 	}
-	return b.mergeCDI(flag("--device", d), change)
+	return b.mergeCDI(byFlag("--device", d), change)
 }
 
 func (b *builder) mergeCDI(from *Origin, change *node) error {

@@ -33,7 +33,7 @@ func (b *builder) devices() error {
 		if err != nil {
 			return err
 		}
-		b.allowDevice(flag("--device-cgroup-rule", ""), n)
+		b.allowDevice(byFlag("--device-cgroup-rule", ""), n)
 	}
 	return nil
 }
@@ -72,7 +72,7 @@ func (b *builder) device(d string) error {
 			return err
 		}
 		found++
-		return b.node(flag("--device", d), name, path.Join(inside, strings.TrimPrefix(name, resolved)), access)
+		return b.node(byFlag("--device", d), name, path.Join(inside, strings.TrimPrefix(name, resolved)), access)
 	})
 	if err == nil && found == 0 {
 		err = fault.Usage("%s is not a device, and holds none", source)

@@ -106,13 +106,13 @@ func (b *builder) annotations() error {
 		if !ok || key == "" {
 			return fault.Usage("--annotation %q is not KEY=VALUE", a)
 		}
-		b.doc.set(flag("--annotation", ""), newString(value), "annotations", key)
+		b.doc.set(byFlag("--annotation", ""), newString(value), "annotations", key)
 	}
 	if s := b.opt.StopSignal; s != "" {
 		if !isSignal(s) {
 			return fault.Usage("--stop-signal %q is no signal", s)
 		}
-		b.doc.set(flag("--stop-signal", "oci-run reads it"), newString(s), "annotations", "org.opencontainers.image.stopSignal")
+		b.doc.set(byFlag("--stop-signal", "oci-run reads it"), newString(s), "annotations", "org.opencontainers.image.stopSignal")
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func (b *builder) hooks() error {
 		if !ok || !slices.Contains(hookStages, stage) || !path.IsAbs(words[0]) {
 			return fault.Usage("--hook %q is not STAGE=/PATH[,ARGUMENT...], with a stage of %s", h, strings.Join(hookStages, " "))
 		}
-		b.addHook(flag("--hook", ""), stage, newObject(pair("path", newString(words[0])), pair("args", newStrings(words))))
+		b.addHook(byFlag("--hook", ""), stage, newObject(pair("path", newString(words[0])), pair("args", newStrings(words))))
 	}
 	return nil
 }

@@ -39,6 +39,8 @@ type Host struct {
 	Systemd bool
 	// Mqueue is true where the kernel has the mqueue file system.
 	Mqueue bool
+	// ResolvConf is true where the host has an /etc/resolv.conf to share.
+	ResolvConf bool
 	// AppArmor and SELinux are true where these modules are active.
 	AppArmor, SELinux bool
 	// ThermalThrottle are the per-CPU directories that moby masks.
@@ -68,6 +70,7 @@ func ThisHost() *Host {
 	}
 	h.UserNamespace = !slices.Equal(h.UIDMap, []IDRange{{0, 0, 1<<32 - 1}})
 	h.capabilities()
+	h.ResolvConf = unix.Access("/etc/resolv.conf", unix.R_OK) == nil
 	var st unix.Statfs_t
 	if unix.Statfs("/sys/fs/cgroup", &st) == nil {
 		h.CgroupV2 = st.Type == unix.CGROUP2_SUPER_MAGIC

@@ -13,7 +13,7 @@ func (b *builder) user() error {
 	spec, from := "", &Origin{Source: "spec", Why: "the image names no user: root"}
 	switch {
 	case b.opt.User != nil:
-		spec, from = *b.opt.User, flag("--user", "")
+		spec, from = *b.opt.User, byFlag("--user", "")
 	case b.profile == nil:
 		return nil
 	case b.in.Image.User != "":
@@ -44,7 +44,7 @@ const keepGroups = "run.oci.keep_original_groups"
 // groups adds the groups of --group-add, and writes the umask.
 func (b *builder) groups() error {
 	for _, group := range b.opt.GroupAdd {
-		from := flag("--group-add", group)
+		from := byFlag("--group-add", group)
 		if group == "keep-groups" {
 			b.doc.set(from, newString("1"), "annotations", keepGroups)
 			b.doc.remove("process", "user", "additionalGids")
@@ -62,7 +62,7 @@ func (b *builder) groups() error {
 		if err != nil || mask > 0o777 {
 			return fault.Usage("--umask %q is not an octal number up to 0777", b.opt.Umask)
 		}
-		b.doc.set(flag("--umask", b.opt.Umask), newUint(mask), "process", "user", "umask")
+		b.doc.set(byFlag("--umask", b.opt.Umask), newUint(mask), "process", "user", "umask")
 	}
 	return nil
 }
@@ -82,8 +82,8 @@ func (b *builder) privileged() error {
 	if !b.opt.Privileged {
 		return nil
 	}
-	from := flag("--privileged", "")
-	b.doc.set(flag("--privileged", "all that the caller itself may have"), newStrings(b.allCapabilities()), "process", "capabilities", "bounding")
+	from := byFlag("--privileged", "")
+	b.doc.set(byFlag("--privileged", "all that the caller itself may have"), newStrings(b.allCapabilities()), "process", "capabilities", "bounding")
 	b.doc.remove("linux", "seccomp")
 	b.doc.remove("linux", "maskedPaths")
 	b.doc.remove("linux", "readonlyPaths")
@@ -126,7 +126,7 @@ func (b *builder) capabilities() error {
 				b.warn("--cap-add %s: the caller's own bounding set lacks it, a runtime started from here will fail", c)
 			}
 		}
-		b.doc.set(flag(strings.TrimPrefix(joinFlags(opt), " "), ""), newStrings(bounding), "process", "capabilities", "bounding")
+		b.doc.set(byFlag(strings.TrimPrefix(joinFlags(opt), " "), ""), newStrings(bounding), "process", "capabilities", "bounding")
 	}
 	if b.doc.get("process", "capabilities") == nil || b.profile == nil && !touched && !opt.Privileged && opt.User == nil {
 		return nil

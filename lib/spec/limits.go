@@ -25,19 +25,19 @@ func (b *builder) processLimits() error {
 			return fault.Hint(fmt.Errorf("--ulimit %s: hard limit %s exceeds the caller's %s, and the caller lacks CAP_SYS_RESOURCE",
 				u, limitText(limit.Hard), limitText(host.Hard)), "ask for at most %s", limitText(host.Hard))
 		}
-		b.setLimit(flag("--ulimit", u), name, limit)
+		b.setLimit(byFlag("--ulimit", u), name, limit)
 	}
 	if b.opt.OOMScoreAdj != nil {
 		score := *b.opt.OOMScoreAdj
 		if score < -1000 || score > 1000 {
 			return fault.Usage("--oom-score-adj %d is outside -1000 to 1000", score)
 		}
-		b.doc.set(flag("--oom-score-adj", ""), newInt(int64(score)), "process", "oomScoreAdj")
+		b.doc.set(byFlag("--oom-score-adj", ""), newInt(int64(score)), "process", "oomScoreAdj")
 	}
 	switch domain := strings.ToUpper(b.opt.Personality); domain {
 	case "":
 	case "LINUX", "LINUX32":
-		b.doc.set(flag("--personality", ""), newString(domain), "linux", "personality", "domain")
+		b.doc.set(byFlag("--personality", ""), newString(domain), "linux", "personality", "domain")
 	default:
 		return fault.Usage("--personality %q is neither LINUX nor LINUX32", b.opt.Personality)
 	}
@@ -54,7 +54,7 @@ func (b *builder) hostLimits() {
 	slices.Sort(names)
 	for _, name := range names {
 		l := b.host.Limits[name]
-		b.setLimit(flag("--ulimit", "host"), name, Limit{Soft: l.Hard, Hard: l.Hard})
+		b.setLimit(byFlag("--ulimit", "host"), name, Limit{Soft: l.Hard, Hard: l.Hard})
 	}
 }
 

@@ -123,16 +123,16 @@ func (b *builder) readOnly() error {
 	}
 	if !*b.opt.ReadOnly {
 		if b.doc.get("root", "readonly") != nil {
-			b.doc.set(flag("--read-only", "false"), newBool(false), "root", "readonly")
+			b.doc.set(byFlag("--read-only", "false"), newBool(false), "root", "readonly")
 		}
 		return nil
 	}
-	b.doc.set(flag("--read-only", ""), newBool(true), "root", "readonly")
+	b.doc.set(byFlag("--read-only", ""), newBool(true), "root", "readonly")
 	if b.opt.ReadOnlyTmpfs == nil || *b.opt.ReadOnlyTmpfs {
 		for _, dir := range []string{"/run", "/tmp", "/var/tmp"} {
 			m := newMount(dir, "tmpfs", "tmpfs", "rw", "rprivate", "nosuid", "nodev", "tmpcopyup")
 			if !slices.ContainsFunc(b.doc.get("mounts").each(), func(o *node) bool { return cleanDestination(o) == dir }) {
-				b.insertMount(flag("--read-only", "a place to write; --read-only-tmpfs=false leaves it out"), m)
+				b.insertMount(byFlag("--read-only", "a place to write; --read-only-tmpfs=false leaves it out"), m)
 			}
 		}
 	}
@@ -178,9 +178,9 @@ func (b *builder) mountByFlag(name string, m *node) error {
 		return fault.Usage("%s: the destination is the root itself", name)
 	}
 	for _, option := range m.member("options").texts() {
-		b.propagate(flag(name, ""), option)
+		b.propagate(byFlag(name, ""), option)
 	}
-	b.setMount(flag(name, ""), m)
+	b.setMount(byFlag(name, ""), m)
 	return nil
 }
 

@@ -25,8 +25,11 @@ func (b *builder) namespaces() error {
 			return err
 		}
 	}
+	if opt.Network == "host" || strings.HasPrefix(opt.Network, "ns:") {
+		b.shareResolver(byFlag("--network", "names are resolved as the host does"))
+	}
 	if opt.IPC == "host" {
-		b.replaceMount(flag("--ipc", "shares /dev/shm with the host"),
+		b.replaceMount(byFlag("--ipc", "shares /dev/shm with the host"),
 			newMount("/dev/shm", "bind", "/dev/shm", "rbind", "rprivate", "nosuid", "noexec", "nodev"))
 		if b.hasNamespace("user") || b.rootless {
 			b.dropMount("/dev/mqueue")
@@ -44,7 +47,7 @@ func (b *builder) namespace(name, kind, mode string) error {
 		spaces.removeItems(isKind)
 	case mode == "private":
 		if !b.hasNamespace(kind) {
-			b.addNamespace(flag(name, mode), kind)
+			b.addNamespace(byFlag(name, mode), kind)
 		}
 		for _, n := range b.doc.get("linux", "namespaces").each() {
 			if isKind(n) {
@@ -53,12 +56,12 @@ func (b *builder) namespace(name, kind, mode string) error {
 		}
 	case joins && path.IsAbs(file):
 		if !b.hasNamespace(kind) {
-			b.addNamespace(flag(name, mode), kind)
+			b.addNamespace(byFlag(name, mode), kind)
 		}
 		for _, n := range b.doc.get("linux", "namespaces").each() {
 			if isKind(n) {
 				p := newString(path.Clean(file))
-				p.from = flag(name, mode)
+				p.from = byFlag(name, mode)
 				n.put("path", p)
 			}
 		}
@@ -71,6 +74,16 @@ func (b *builder) namespace(name, kind, mode string) error {
 		return fault.Usage("%s %q is neither host nor private nor ns:/PATH", name, mode)
 	}
 	return nil
+}
+
+// shareResolver binds the host's resolv.conf, read-only: the process could
+// else change it for the host.
+func (b *builder) shareResolver(from *Origin) {
+	const file = "/etc/resolv.conf"
+	if !b.host.ResolvConf || slices.ContainsFunc(b.doc.get("mounts").each(), func(m *node) bool { return cleanDestination(m) == file }) {
+		return
+	}
+	b.insertMount(from, newMount(file, "bind", file, "bind", "rprivate", "ro", "nosuid", "noexec", "nodev"))
 }
 
 // procName is the name of a kind of namespace in /proc/PID/ns.
@@ -110,12 +123,12 @@ func (b *builder) userNamespace() error {
 	if err != nil {
 		return err
 	}
-	uidRanges, gidRanges, from := fromMap(uids), fromMap(gids), flag("--uidmap", "")
+	uidRanges, gidRanges, from := fromMap(uids), fromMap(gids), byFlag("--uidmap", "")
 	switch {
 	case len(uids) > 0 && len(gids) == 0:
 		gidRanges = uidRanges
 	case len(gids) > 0 && len(uids) == 0:
-		uidRanges, from = gidRanges, flag("--gidmap", "")
+		uidRanges, from = gidRanges, byFlag("--gidmap", "")
 	case len(uids) == 0 && b.profile != nil && !(b.host.UserNamespace && b.host.EUID == 0):
 		// Below a user namespace the ids of the rootfs are mapped already.
 		uidRanges, gidRanges, from = b.in.UIDMap, b.in.GIDMap, &Origin{Source: "bundle", Why: "the owners in the rootfs were mapped so"}
@@ -127,7 +140,7 @@ func (b *builder) userNamespace() error {
 		return b.namespace("--userns", "user", opt.Userns)
 	case opt.Userns == "keep-id":
 		uidRanges, gidRanges = []IDRange{{b.host.EUID, b.host.EUID, 1}}, []IDRange{{b.host.EGID, b.host.EGID, 1}}
-		from = flag("--userns", "the caller is the same user inside")
+		from = byFlag("--userns", "the caller is the same user inside")
 	case opt.Userns != "" && opt.Userns != "private":
 		return fault.Usage("--userns %q is neither host nor private nor keep-id nor ns:/PATH", opt.Userns)
 	case opt.Userns == "private" && len(uidRanges) == 0:
@@ -218,7 +231,7 @@ func (b *builder) hostnames() error {
 		case len(f.name) > 64 || strings.ContainsAny(f.name, "/\x00 \n"):
 			return fault.Usage("%s %q is not a host name of at most 64 bytes", f.flag, clip(f.name))
 		default:
-			b.doc.set(flag(f.flag, ""), newString(f.name), f.member)
+			b.doc.set(byFlag(f.flag, ""), newString(f.name), f.member)
 		}
 	}
 	return nil
@@ -237,7 +250,7 @@ func (b *builder) sysctls() error {
 		} else if !b.hasNamespace(space) {
 			return fault.Usage("--sysctl %s needs a %s namespace of the container's own", key, space)
 		}
-		b.doc.set(flag("--sysctl", ""), newString(value), "linux", "sysctl", key)
+		b.doc.set(byFlag("--sysctl", ""), newString(value), "linux", "sysctl", key)
 	}
 	return nil
 }

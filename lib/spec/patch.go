@@ -23,7 +23,7 @@ func (b *builder) edits() error {
 		if err != nil {
 			return fmt.Errorf("--merge: %w", err)
 		}
-		change.mark(flag("--merge", ""))
+		change.mark(byFlag("--merge", ""))
 		b.doc.root = mergePatch(b.doc.root, change)
 	}
 	for _, p := range b.opt.Patches {
@@ -62,7 +62,7 @@ func (b *builder) setPointer(s string) error {
 	if err != nil {
 		value = newString(text)
 	}
-	value.mark(flag("--set", ""))
+	value.mark(byFlag("--set", ""))
 	parent := b.doc.root
 	for _, t := range tokens[:len(tokens)-1] {
 		child, ok := parent.child(t)
@@ -170,7 +170,7 @@ func applyOperation(root, op *node) (*node, error) {
 		if value = op.member("value").clone(); value == nil {
 			return nil, fault.Usage("%s has no value", name)
 		}
-		value.mark(flag("--patch", ""))
+		value.mark(byFlag("--patch", ""))
 	case "move", "copy":
 		from, err := operand(op, "from")
 		if err != nil {
@@ -278,12 +278,10 @@ func removeAt(root *node, path []string) (*node, error) {
 
 // sameJSON compares as RFC 6902 does: numbers by their value.
 func sameJSON(a, b *node) bool {
-	if a.kind == kindNumber && b.kind == kindNumber && a.literal != b.literal {
+	if a.kind == kindNumber && b.kind == kindNumber && a.literal != b.literal && !(a.is("integer") && b.is("integer")) {
 		x, err1 := strconv.ParseFloat(a.literal, 64)
 		y, err2 := strconv.ParseFloat(b.literal, 64)
-		_, exactA := a.int()
-		_, exactB := b.int()
-		return err1 == nil && err2 == nil && x == y && !(exactA && exactB)
+		return err1 == nil && err2 == nil && x == y
 	}
 	if a.kind != b.kind || len(a.items) != len(b.items) || len(a.members) != len(b.members) {
 		return false

@@ -40,7 +40,7 @@ func (b *builder) arguments() error {
 			return err
 		}
 		cmd = nil
-		from = flag("--entrypoint", "replaces Entrypoint and Cmd")
+		from = byFlag("--entrypoint", "replaces Entrypoint and Cmd")
 	}
 	if len(b.opt.Args) > 0 {
 		cmd = b.opt.Args
@@ -55,7 +55,7 @@ func (b *builder) arguments() error {
 		n := newString(word)
 		n.from = from
 		if len(b.opt.Args) > 0 {
-			n.from = flag("COMMAND", "replaces Cmd")
+			n.from = byFlag("COMMAND", "replaces Cmd")
 		}
 		args.items = append(args.items, n)
 	}
@@ -173,14 +173,14 @@ func (b *builder) flagEnv() ([]variable, error) {
 			return nil, err
 		}
 		for _, entry := range entries {
-			added = b.appendEnv(added, entry, flag("--env-file", file))
+			added = b.appendEnv(added, entry, byFlag("--env-file", file))
 		}
 	}
 	for _, entry := range b.opt.Env {
 		if entry == "" || entry[0] == '=' {
 			return nil, fault.Usage("--env %q has no name", entry)
 		}
-		added = b.appendEnv(added, entry, flag("--env", ""))
+		added = b.appendEnv(added, entry, byFlag("--env", ""))
 	}
 	return added, nil
 }
@@ -276,7 +276,7 @@ func readBounded(name string) ([]byte, error) {
 
 // workDir writes process.cwd.
 func (b *builder) workDir() error {
-	dir, from := b.opt.WorkDir, flag("--workdir", "")
+	dir, from := b.opt.WorkDir, byFlag("--workdir", "")
 	if dir == "" {
 		if b.profile == nil {
 			return nil
@@ -334,7 +334,7 @@ func clip(s string) string {
 
 func (b *builder) terminal() error {
 	if b.opt.Terminal != nil {
-		b.doc.set(flag("--tty", ""), newBool(*b.opt.Terminal), "process", "terminal")
+		b.doc.set(byFlag("--tty", ""), newBool(*b.opt.Terminal), "process", "terminal")
 	}
 	return nil
 }

@@ -51,13 +51,13 @@ func (b *builder) resources() error {
 		b.setResource("--pids-limit", newInt(*limit), "pids", "limit")
 	}
 	if b.opt.RDTClass != "" {
-		b.doc.set(flag("--rdt-class", ""), newString(b.opt.RDTClass), "linux", "intelRdt", "closID")
+		b.doc.set(byFlag("--rdt-class", ""), newString(b.opt.RDTClass), "linux", "intelRdt", "closID")
 	}
 	return nil
 }
 
 func (b *builder) setResource(name string, value *node, at ...string) {
-	b.doc.set(flag(name, ""), value, append([]string{"linux", "resources"}, at...)...)
+	b.doc.set(byFlag(name, ""), value, append([]string{"linux", "resources"}, at...)...)
 }
 
 func (b *builder) memory() error {
@@ -195,7 +195,7 @@ func (b *builder) throttle(name, device, member, value string, rate int64) error
 		return fault.Usage("%s: %s is not a block device", name, device)
 	}
 	n := newObject(pair("major", newUint(uint64(unix.Major(st.Rdev)))), pair("minor", newUint(uint64(unix.Minor(st.Rdev)))), pair(value, newInt(rate)))
-	n.from = flag(name, device)
+	n.from = byFlag(name, device)
 	list := b.doc.list(n.from, "linux", "resources", "blockIO", member)
 	for i, item := range list.items {
 		if item.member("major").equal(n.member("major")) && item.member("minor").equal(n.member("minor")) {
@@ -222,14 +222,14 @@ func (b *builder) cgroup() error {
 	switch {
 	case parent == "":
 	case strings.HasSuffix(parent, ".slice") && !strings.Contains(parent, "/"):
-		b.doc.set(flag("--cgroup-parent", "for runc --systemd-cgroup"), newString(parent+":oci:container"), "linux", "cgroupsPath")
+		b.doc.set(byFlag("--cgroup-parent", "for runc --systemd-cgroup"), newString(parent+":oci:container"), "linux", "cgroupsPath")
 		b.warn("--cgroup-parent %s: the runtime must be told to use systemd (runc --systemd-cgroup)", parent)
 	default:
 		cleaned := path.Clean("/" + parent)
 		if cleaned == "/" {
 			return fault.Usage("--cgroup-parent %q is the root", parent)
 		}
-		b.doc.set(flag("--cgroup-parent", "one container at a time: the runtime uses the path as it is"), newString(path.Join(cleaned, "oci")), "linux", "cgroupsPath")
+		b.doc.set(byFlag("--cgroup-parent", "one container at a time: the runtime uses the path as it is"), newString(path.Join(cleaned, "oci")), "linux", "cgroupsPath")
 	}
 	return nil
 }

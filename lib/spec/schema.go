@@ -138,17 +138,34 @@ func (s *schemas) checkValue(p place, n *node, at []string) error {
 			s.fail(at, "%s does not match %s", n.compact(), pattern)
 		}
 	}
-	if n.kind != kindNumber {
-		return nil
-	}
-	value, ok := new(big.Rat).SetString(n.literal)
-	if least, has := new(big.Rat).SetString(literal(p.schema, "minimum")); ok && has && value.Cmp(least) < 0 {
-		s.fail(at, "%s is less than %s", n.literal, literal(p.schema, "minimum"))
-	}
-	if most, has := new(big.Rat).SetString(literal(p.schema, "maximum")); ok && has && value.Cmp(most) > 0 {
-		s.fail(at, "%s is greater than %s", n.literal, literal(p.schema, "maximum"))
+	if n.is("integer") {
+		s.checkRange(p, n, at)
 	}
 	return nil
+}
+
+// longestInteger bounds what is turned into a number: the bounds of the schema
+// are those of 64-bit numbers.
+const longestInteger = 40
+
+func (s *schemas) checkRange(p place, n *node, at []string) {
+	least, hasLeast := new(big.Int).SetString(literal(p.schema, "minimum"), 10)
+	most, hasMost := new(big.Int).SetString(literal(p.schema, "maximum"), 10)
+	if !hasLeast && !hasMost {
+		return
+	}
+	if len(n.literal) > longestInteger {
+		s.fail(at, "%s is out of range", clip(n.literal))
+		return
+	}
+	value, ok := new(big.Int).SetString(n.literal, 10)
+	switch {
+	case !ok:
+	case hasLeast && value.Cmp(least) < 0:
+		s.fail(at, "%s is less than %s", n.literal, least)
+	case hasMost && value.Cmp(most) > 0:
+		s.fail(at, "%s is greater than %s", n.literal, most)
+	}
 }
 
 func literal(schema *node, key string) string {

@@ -20,7 +20,7 @@ func (b *builder) seccomp() error {
 		b.doc.remove("linux", "seccomp")
 		return nil
 	case option == "default":
-		return b.defaultSeccomp(flag("--security-opt", "seccomp=default"), bounding)
+		return b.defaultSeccomp(byFlag("--security-opt", "seccomp=default"), bounding)
 	case option != "":
 		return b.seccompFile(option, bounding)
 	case b.opt.Privileged:
@@ -93,7 +93,7 @@ func (b *builder) seccompFile(name string, bounding []string) error {
 	if err != nil {
 		return err
 	}
-	b.doc.set(flag("--security-opt", "seccomp="+name), n, "linux", "seccomp")
+	b.doc.set(byFlag("--security-opt", "seccomp="+name), n, "linux", "seccomp")
 	return nil
 }
 

@@ -16,7 +16,7 @@ func (b *builder) securityOptions() error {
 		if !hasValue {
 			key, value, hasValue = strings.Cut(option, ":")
 		}
-		from := flag("--security-opt", option)
+		from := byFlag("--security-opt", option)
 		var err error
 		switch {
 		case key == "no-new-privileges" && (!hasValue || value == "true" || value == "false"):

@@ -22,12 +22,12 @@ func (b *builder) smallMounts() error {
 		found := false
 		for _, m := range b.doc.get("mounts").each() {
 			if cleanDestination(m) == "/dev/shm" && m.member("type").text() == "tmpfs" {
-				setOption(flag("--shm-size", ""), m, fmt.Sprintf("size=%d", size), "size")
+				setOption(byFlag("--shm-size", ""), m, fmt.Sprintf("size=%d", size), "size")
 				found = true
 			}
 		}
 		if !found {
-			b.setMount(flag("--shm-size", ""), newMount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", fmt.Sprintf("size=%d", size)))
+			b.setMount(byFlag("--shm-size", ""), newMount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", fmt.Sprintf("size=%d", size)))
 		}
 	}
 	return b.timeZone()
@@ -46,7 +46,7 @@ func (b *builder) timeZone() error {
 			return fault.Usage("--tz %q is not the name of a zone", zone)
 		}
 	}
-	b.setMount(flag("--tz", zone), newMount("/etc/localtime", "bind", source, "ro", "rprivate", "nosuid", "nodev", "noexec", "rbind"))
+	b.setMount(byFlag("--tz", zone), newMount("/etc/localtime", "bind", source, "ro", "rprivate", "nosuid", "nodev", "noexec", "rbind"))
 	return nil
 }
 

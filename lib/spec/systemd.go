@@ -23,7 +23,7 @@ func (b *builder) systemd() error {
 	default:
 		return fault.Usage("--systemd %q is none of true, always, false", b.opt.Systemd)
 	}
-	from := flag("--systemd", b.opt.Systemd)
+	from := byFlag("--systemd", b.opt.Systemd)
 	for _, dir := range []string{"/run", "/run/lock", "/tmp", "/var/log/journal"} {
 		b.setMount(from, newMount(dir, "tmpfs", "tmpfs", "rw", "rprivate", "nosuid", "nodev", "tmpcopyup"))
 	}
@@ -82,7 +82,7 @@ func (b *builder) initProgram() error {
 	if err != nil {
 		return fault.Usage("--init-path: %v", err)
 	}
-	from := flag("--init", source)
+	from := byFlag("--init", source)
 	b.setMount(from, newMount(initInside, "bind", source, "ro", "rprivate", "nosuid", "nodev", "bind"))
 	args := b.doc.get("process", "args")
 	if args == nil || len(args.items) > 0 && args.items[0].text() == initInside {

@@ -1,0 +1,189 @@
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// To apply the same flags a second time changes nothing.
+func TestFilterIsIdempotent(t *testing.T) {
+	in := gsInput(t)
+	base := generate(t, in, Options{}).Document.Bytes()
+	for _, c := range flagCases() {
+		if once[c.name] {
+			continue
+		}
+		in := Input{Host: in.Host, Rootfs: in.Rootfs}
+		first, err := Filter(parse(t, string(base)), in, c.opt)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		second, err := Filter(parse(t, string(first.Document.Bytes())), in, c.opt)
+		if err != nil {
+			t.Errorf("%s, again: %v", c.name, err)
+			continue
+		}
+		if a, b := first.Document.Bytes(), second.Document.Bytes(); !bytes.Equal(a, b) {
+			t.Errorf("%s: the second time changes\n%s", c.name, cmp.Diff(string(a), string(b)))
+		}
+	}
+}
+
+// Generator and filter mean the same by a flag.
+func TestFilterEqualsGenerator(t *testing.T) {
+	in := gsInput(t)
+	base := generate(t, in, Options{}).Document.Bytes()
+	differ := map[string]bool{
+		// A filter has no image to take the entrypoint from.
+		"-- echo hi": true, `--entrypoint "" -- a`: true,
+		// The default PATH is added after the variables of the image went.
+		"--unsetenv-all": true,
+	}
+	for _, c := range flagCases() {
+		if differ[c.name] {
+			continue
+		}
+		made := generate(t, in, c.opt).Document
+		filtered, err := Filter(parse(t, string(base)), Input{Host: in.Host, Rootfs: in.Rootfs}, c.opt)
+		must(t, err)
+		for _, d := range Diff(made, filtered.Document) {
+			t.Errorf("%s: %s: the generator writes %s, the filter %s", c.name, d.Pointer, orNone(d.Old), orNone(d.New))
+		}
+	}
+}
+
+func TestFilterTouchesNothingElse(t *testing.T) {
+	const text = `{
+  "x-unknown": {
+    "b": 18446744073709551615,
+    "a": "\u003c"
+  },
+  "process": {
+    "x": false,
+    "env": [
+      "A=1",
+      "A=2"
+    ],
+    "cwd": "rel"
+  },
+  "ociVersion": "1.0.0"
+}
+`
+	res, err := Filter(parse(t, text), Input{Host: fixedHost()}, Options{NamespaceOptions: NamespaceOptions{}, EditOptions: EditOptions{Set: []string{"/hostname=lab"}}})
+	must(t, err)
+	want := strings.Replace(text, `  "ociVersion": "1.0.0"`, `  "ociVersion": "1.0.0",`+"\n"+`  "hostname": "lab"`, 1)
+	want = strings.Replace(want, "  },\n  \"ociVersion\": \"1.0.0\",\n  \"hostname\": \"lab\"\n", "  },\n  \"hostname\": \"lab\",\n  \"ociVersion\": \"1.0.0\"\n", 1)
+	if got := string(res.Document.Bytes()); got != want && got != strings.Replace(want, "  \"hostname\": \"lab\",\n  \"ociVersion\": \"1.0.0\"\n", "  \"ociVersion\": \"1.0.0\",\n  \"hostname\": \"lab\"\n", 1) {
+		t.Errorf("the filter changed more:\n%s", cmp.Diff(want, got))
+	}
+}
+
+func TestOptionsRefused(t *testing.T) {
+	in := gsInput(t)
+	for _, tt := range []struct {
+		opt  Options
+		want string
+	}{
+		{Options{Defaults: "nosuch"}, "unknown defaults"},
+		{Options{Annotations: []string{"x"}}, "not KEY=VALUE"},
+		{Options{StopSignal: "FOO"}, "no signal"},
+		{Options{Hooks: []string{"never=/x"}}, "not STAGE="},
+		{Options{ProcessOptions: ProcessOptions{Entrypoint: ptr("[1]")}}, "array of strings"},
+		{Options{ProcessOptions: ProcessOptions{Entrypoint: ptr("")}}, "there is no command"},
+		{Options{ProcessOptions: ProcessOptions{Args: []string{"a\x00b"}}}, "NUL"},
+		{Options{ProcessOptions: ProcessOptions{Args: []string{"a\xff"}}}, "UTF-8"},
+		{Options{ProcessOptions: ProcessOptions{Env: []string{"=x"}}}, "no name"},
+		{Options{ProcessOptions: ProcessOptions{WorkDir: "/proc/self/fd/7"}}, "CVE-2024-21626"},
+		{Options{ProcessOptions: ProcessOptions{WorkDir: "/" + strings.Repeat("w", 256)}}, "longer than 255"},
+		{Options{ProcessOptions: ProcessOptions{Umask: "999"}}, "octal"},
+		{Options{ProcessOptions: ProcessOptions{Ulimits: []string{"nofile=20001"}}}, "exceeds the caller's 20000"},
+		{Options{ProcessOptions: ProcessOptions{Ulimits: []string{"nofile=2:1"}}}, "exceeds the hard one"},
+		{Options{ProcessOptions: ProcessOptions{Ulimits: []string{"nosuch=1"}}}, "is not NAME="},
+		{Options{ProcessOptions: ProcessOptions{OOMScoreAdj: ptr(1001)}}, "outside -1000"},
+		{Options{ProcessOptions: ProcessOptions{Personality: "BSD"}}, "neither LINUX"},
+		{Options{ProcessOptions: ProcessOptions{UserGroups: "x"}}, "neither spec nor docker"},
+		{Options{SecurityOptions: SecurityOptions{CapAdd: []string{"NOSUCH"}}}, "unknown capability"},
+		{Options{SecurityOptions: SecurityOptions{SecurityOpt: []string{"x=y"}}}, "unknown --security-opt"},
+		{Options{SecurityOptions: SecurityOptions{SecurityOpt: []string{"mask=rel"}}}, "not absolute"},
+		{Options{SecurityOptions: SecurityOptions{SecurityOpt: []string{"seccomp=/no/such"}}}, "no such file"},
+		{Options{NamespaceOptions: NamespaceOptions{Network: "bridge"}}, "networks by name are an engine's"},
+		{Options{NamespaceOptions: NamespaceOptions{PID: "container:x"}}, "containers by name"},
+		{Options{NamespaceOptions: NamespaceOptions{PID: "ns:rel"}}, "neither host nor private"},
+		{Options{NamespaceOptions: NamespaceOptions{UTS: "host", Hostname: "x"}}, "needs a UTS namespace"},
+		{Options{NamespaceOptions: NamespaceOptions{Network: "host", Sysctl: []string{"net.core.somaxconn=1"}}}, "needs a network namespace"},
+		{Options{NamespaceOptions: NamespaceOptions{Sysctl: []string{"kernel.panic=1"}}}, "is not of a namespace"},
+		{Options{NamespaceOptions: NamespaceOptions{Userns: "private"}}, "needs maps"},
+		{Options{NamespaceOptions: NamespaceOptions{UIDMap: []string{"0:0:4294967295", "1:1:1"}}}, "overlap"},
+		{Options{MountOptions: MountOptions{Volumes: []string{"name:/m"}}}, "named and anonymous volumes"},
+		{Options{MountOptions: MountOptions{Volumes: []string{"/a:/b:frob"}}}, "unknown option"},
+		{Options{MountOptions: MountOptions{Volumes: []string{"/a:/"}}}, "the root itself"},
+		{Options{MountOptions: MountOptions{Mounts: []string{"type=volume,dst=/x"}}}, "an engine's"},
+		{Options{MountOptions: MountOptions{Mounts: []string{"type=bind,dst=/x"}}}, "no source"},
+		{Options{MountOptions: MountOptions{Tmpfs: []string{"rel"}}}, "not an absolute path"},
+		{Options{MountOptions: MountOptions{ImageVolumes: "frob"}}, "none of tmpfs-copyup"},
+		{Options{MountOptions: MountOptions{ImageVolumes: "error"}}, "the image has volumes: /data"},
+		{Options{MountOptions: MountOptions{Devices: []string{"/dev/nosuch"}}}, "no such device"},
+		{Options{MountOptions: MountOptions{Devices: []string{"/dev/null:x:y:z"}}}, "is not PATH"},
+		{Options{MountOptions: MountOptions{Devices: []string{"vendor.example/class=name"}, CDIDirs: []string{"/no/such"}}}, "unresolvable CDI"},
+		{Options{MountOptions: MountOptions{DeviceRules: []string{"x"}}}, "is not \"TYPE"},
+		{Options{MountOptions: MountOptions{TZ: "../../etc/shadow"}}, "not the name of a zone"},
+		{Options{ResourceOptions: ResourceOptions{Memory: "lots"}}, "not a size"},
+		{Options{ResourceOptions: ResourceOptions{Memory: "9999999p"}}, "greater than"},
+		{Options{ResourceOptions: ResourceOptions{Memory: "2m", MemorySwap: "1m"}}, "less than the memory limit"},
+		{Options{ResourceOptions: ResourceOptions{MemorySwap: "1m"}}, "needs --memory"},
+		{Options{ResourceOptions: ResourceOptions{CPUs: "x"}}, "not a number of processors"},
+		{Options{ResourceOptions: ResourceOptions{CPUs: "1", CPUQuota: ptr(int64(1))}}, "exclude each other"},
+		{Options{ResourceOptions: ResourceOptions{PidsLimit: ptr(int64(-2))}}, "neither -1"},
+		{Options{ResourceOptions: ResourceOptions{BlkioWeight: ptr(5)}}, "outside 10"},
+		{Options{ResourceOptions: ResourceOptions{DeviceReadBps: []string{"/dev/null:1m"}}}, "not a block device"},
+		{Options{EditOptions: EditOptions{Set: []string{"noslash=1"}}}, "not /POINTER=VALUE"},
+		{Options{EditOptions: EditOptions{Set: []string{"/process/args/9=x"}}}, "no element"},
+		{Options{EditOptions: EditOptions{Merges: [][]byte{[]byte("5")}}}, "not an object"},
+		{Options{Rootless: ptr(true)}, "not mapped without privileges"},
+	} {
+		_, err := Generate(in, tt.opt)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Generate = %v, want an error with %q", err, tt.want)
+		}
+	}
+	if _, err := Filter(parse(t, `{}`), Input{Host: in.Host}, Options{Defaults: "runc"}); !errors.Is(err, fault.ErrUsage) {
+		t.Errorf("Filter with defaults = %v, want a usage error", err)
+	}
+}
+
+func FuzzFilter(f *testing.F) {
+	in := gsInput(f)
+	f.Add(generate(f, in, Options{}).Document.Bytes(), uint8(0))
+	f.Add([]byte(`{"process":[],"linux":{"namespaces":{}},"mounts":[1,{"options":"x"}]}`), uint8(5))
+	cases := flagCases()
+	f.Fuzz(func(t *testing.T, data []byte, which uint8) {
+		doc, err := Parse(data)
+		if err != nil {
+			return
+		}
+		c := cases[int(which)%len(cases)]
+		in := Input{Host: fixedHost(), Rootfs: in.Rootfs}
+		first, err := Filter(doc, in, c.opt)
+		if err != nil || once[c.name] {
+			return
+		}
+		out := first.Document.Bytes()
+		second, err := Filter(parse(t, string(out)), in, c.opt)
+		if err != nil {
+			t.Fatalf("%s: works once, then: %v", c.name, err)
+		}
+		if !bytes.Equal(out, second.Document.Bytes()) {
+			t.Fatalf("%s: the second time changes\n%s", c.name, cmp.Diff(string(out), string(second.Document.Bytes())))
+		}
+		if _, err := Check(first.Document, CheckOptions{Host: in.Host}); err != nil {
+			t.Fatalf("Check = %v", err)
+		}
+	})
+}
