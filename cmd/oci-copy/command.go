@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"strings"
 
@@ -33,30 +31,55 @@ func command() *cli.Command {
 
 func run(ctx context.Context, inv *cli.Invocation) error {
 	mendEnvironment()
+	if limit := inv.Duration("timeout"); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fault.Temporary("not done after the %s of --timeout", limit))
+		defer cancel()
+	}
 	options, err := optionsOf(inv)
 	if err != nil {
 		return err
 	}
-	if len(inv.Operands) != 2 {
+	many := inv.Bool("batch")
+	switch {
+	case many && len(inv.Operands) > 0:
+		return inv.Usage("--batch reads SRC<tab>DST lines from standard input and takes no operands")
+	case many && inv.Bool("tags"):
+		return inv.Usage("--batch and --tags exclude each other")
+	case !many && len(inv.Operands) != 2:
 		return inv.Usage("want two operands, SRC and DST, got %d", len(inv.Operands))
 	}
-	copier, err := transport.New(*options)
+	if inv.DryRun() {
+		return dryRun(inv, options)
+	}
+	r := &runner{inv: inv, records: inv.Records()}
+	r.progress, err = newProgress(inv)
 	if err != nil {
 		return err
 	}
-	src, dst := inv.Operand(0), inv.Operand(1)
-	if err := inv.Records().Check(dst); err != nil {
+	if r.progress != nil {
+		options.Progress = r.progress.event
+		defer r.progress.stop()
+	}
+	if r.copier, err = transport.New(*options); err != nil {
 		return err
 	}
-	if src != "-" {
-		return copyOne(ctx, inv, copier, src, dst)
+	defer r.copier.Close()
+	switch {
+	case many:
+		return r.batch(ctx)
+	case inv.Bool("tags"):
+		return r.tags(ctx, inv.Operand(0), inv.Operand(1))
+	case inv.Operand(0) == "-":
+		return inv.EachInput("-", func(rec pipe.Record) error {
+			if rec.Image == "" {
+				return fault.Usage("the record %q names no image", rec.Name())
+			}
+			return r.copy(ctx, rec.Image, inv.Operand(1))
+		})
+	default:
+		return r.copy(ctx, inv.Operand(0), inv.Operand(1))
 	}
-	return inv.EachInput("-", func(rec pipe.Record) error {
-		if rec.Image == "" {
-			return fault.Usage("the record %q names no image", rec.Name())
-		}
-		return copyOne(ctx, inv, copier, rec.Image, dst)
-	})
 }
 
 // mendEnvironment unsets an XDG_CONFIG_HOME that is set but empty: the image
@@ -65,43 +88,5 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 func mendEnvironment() {
 	if dir, ok := os.LookupEnv("XDG_CONFIG_HOME"); ok && dir == "" {
 		_ = os.Unsetenv("XDG_CONFIG_HOME")
-	}
-}
-
-// copyOne copies one image and prints its record.
-func copyOne(ctx context.Context, inv *cli.Invocation, copier *transport.Copier, src, dst string) error {
-	result, err := copier.Copy(ctx, src, dst)
-	if err != nil {
-		return err
-	}
-	if path := inv.String("digestfile"); path != "" {
-		if err := os.WriteFile(path, []byte(result.Digest), 0o644); err != nil { //nolint:gosec // a digest is no secret
-			return fmt.Errorf("digest file: %w", err)
-		}
-	}
-	if result.Reference == "" {
-		inv.Log.Note("copied %s to standard output, digest %s", src, result.Digest)
-		return nil
-	}
-	inv.Log.Detail("copied %s: digest %s, %d bytes in %s", src, result.Digest, result.Bytes(), result.Duration)
-	if err := inv.Records().Write(recordOf(result)); err != nil {
-		return errors.Join(err, result.Undo(context.WithoutCancel(ctx)))
-	}
-	return nil
-}
-
-// recordOf describes the image at its destination.
-func recordOf(result *transport.Result) pipe.Record {
-	return pipe.Record{
-		Kind:   pipe.KindImage,
-		Image:  result.Reference,
-		Digest: result.Digest.String(),
-		Extra: map[string]any{
-			"mediaType": result.MediaType,
-			"size":      result.Size,
-			"bytes":     result.Bytes(),
-			"blobs":     result.Blobs,
-			"seconds":   result.Duration.Seconds(),
-		},
 	}
 }

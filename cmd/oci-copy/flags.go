@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
@@ -19,6 +21,11 @@ func selectionFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "platform", Usage: "copy the image for `OS/ARCH[/VARIANT]`; given more than once: an index of these"},
 		&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "copy an index with all its images"},
+		&cli.BoolFlag{Name: "tags", Usage: "copy all tags of SRC, a repository or layout, to DST"},
+		&cli.StringFlag{Name: "filter", Usage: "with --tags: only the tags that match the regular expression `REGEXP`"},
+		&cli.BoolFlag{Name: "batch", Usage: "copy what the SRC<tab>DST lines on standard input say"},
+		&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "with --batch and --tags: copy `N` images at once", Value: 2},
+		&cli.BoolFlag{Name: "keep-going", Aliases: []string{"k"}, Usage: "with --batch and --tags: go on past failures, and fail at the end"},
 		&cli.StringFlag{Name: "multi-arch", Usage: "what of an index is copied: `MODE` is system (the image for this host), all, or index-only"},
 	}
 }
@@ -47,6 +54,12 @@ func trustFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "require-signed", Usage: "refuse an image that no signature was verified for"},
 		&cli.StringFlag{Name: "registries.d", Usage: "`DIR` that configures the storage of signatures"},
 		&cli.BoolFlag{Name: "remove-signatures", Usage: "do not copy signatures"},
+		&cli.StringFlag{Name: "sign-by-sigstore-private-key", Usage: "sign the copy with the sigstore private key in `FILE`"},
+		&cli.StringFlag{Name: "sign-passphrase-file", Usage: "passphrase of that key: the first line of `FILE`"},
+		&cli.StringFlag{Name: "sign-identity", Usage: "`REFERENCE` written into the signature (default: DST)"},
+		&cli.StringSliceFlag{Name: "encryption-key", Usage: "encrypt layers for `PROTOCOL:FILE`: jwe, pgp or pkcs7"},
+		&cli.StringSliceFlag{Name: "encrypt-layer", Usage: "encrypt layer `INDEX` only, -1 is the last (default: all)"},
+		&cli.StringSliceFlag{Name: "decryption-key", Usage: "decrypt layers with `KEY[:PASSPHRASE]`"},
 	}
 }
 
@@ -55,6 +68,7 @@ func accessFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "authfile", Usage: "credentials `FILE` (default: $REGISTRY_AUTH_FILE, then those of podman and docker)"},
 		&cli.StringFlag{Name: "creds", Usage: "credentials `USER[:PASSWORD]` for both sides"},
+		&cli.StringSliceFlag{Name: "allow-token-server", Usage: "`HOST[:PORT]` that may see the credentials when a registry of another domain names it"},
 		&cli.StringFlag{Name: "cert-dir", Usage: "`DIR` with *.crt, *.cert and *.key for both sides"},
 		&cli.BoolFlag{Name: "tls-verify", Usage: "false allows plain HTTP and unverified certificates on both sides", Value: true},
 	}
@@ -80,6 +94,11 @@ func transferFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "tmpdir", Usage: "`DIR` for big temporary files (default: $TMPDIR, then /var/tmp)"},
 		&cli.IntFlag{Name: "image-parallel-copies", Usage: "copy `N` blobs at once", Value: 6},
+		&cli.BoolFlag{Name: "link-blobs", Usage: "hard-link blobs from one layout to another; they then share them"},
+		&cli.IntFlag{Name: "retry", Aliases: []string{"retry-times"}, Usage: "repeat a request `N` times after a failure that may pass", Value: 4},
+		&cli.DurationFlag{Name: "stall-timeout", Usage: "give up a transfer that brings nothing for `TIME`, and try again", Value: 30 * time.Second},
+		&cli.DurationFlag{Name: "timeout", Aliases: []string{"command-timeout"}, Usage: "give up after `TIME` in all (default: never)"},
+		&cli.StringFlag{Name: "progress", Usage: "`FORM` is bar, json (one object per line on stderr), none, or auto: bars on a terminal", Value: "auto"},
 	}
 }
 
@@ -102,10 +121,17 @@ func optionsOf(inv *cli.Invocation) (*transport.Options, error) {
 		RemoveSignatures: inv.Bool("remove-signatures"),
 		TempDir:          inv.String("tmpdir"),
 		Parallel:         inv.Int("image-parallel-copies"),
+		LinkBlobs:        inv.Bool("link-blobs"),
+		TokenServers:     inv.StringSlice("allow-token-server"),
+		Retries:          inv.Int("retry"),
+		StallTimeout:     inv.Duration("stall-timeout"),
 		UserAgent:        "oci-copy",
 		Stdin:            inv.In,
 		Stdout:           inv.Out,
 		Note:             inv.Log.Note,
+	}
+	if o.Retries <= 0 {
+		o.Retries = -1
 	}
 	if inv.IsSet("dest-compress-level") {
 		level := inv.Int("dest-compress-level")
@@ -123,6 +149,19 @@ func optionsOf(inv *cli.Invocation) (*transport.Options, error) {
 			return nil, err
 		}
 		o.Platforms = append(o.Platforms, p)
+	}
+	o.Sign = transport.Signing{
+		SigstoreKey:    inv.String("sign-by-sigstore-private-key"),
+		PassphraseFile: inv.String("sign-passphrase-file"),
+		Identity:       inv.String("sign-identity"),
+	}
+	o.Encryption = transport.Encryption{EncryptFor: inv.StringSlice("encryption-key"), DecryptWith: inv.StringSlice("decryption-key")}
+	for _, s := range inv.StringSlice("encrypt-layer") {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			return nil, inv.Usage("--encrypt-layer %q is not the index of a layer", s)
+		}
+		o.Encryption.Layers = append(o.Encryption.Layers, n)
 	}
 	var err error
 	if o.Source, err = endpointOf(inv, "src"); err != nil {

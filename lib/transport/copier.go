@@ -18,6 +18,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/transport/registry"
 )
 
@@ -82,9 +83,9 @@ func (c *Copier) parallel() int {
 	return 6
 }
 
-// localParallel is how many goroutines work on local data, where the cores are
-// the limit.
-func localParallel() int { return runtime.GOMAXPROCS(0) }
+// localParallel is how many goroutines work on local data: the cores are the
+// limit, and as many more wait for the disk.
+func localParallel() int { return 2 * runtime.GOMAXPROCS(0) }
 
 // job is one copy.
 type job struct {
@@ -150,7 +151,7 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 			if err != nil {
 				return nil, err
 			}
-			return j.result(raw)
+			return j.result(raw, chosen)
 		}
 	}
 	if j.destination, err = j.openDestination(ctx, dstSys); err != nil {
@@ -164,12 +165,20 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 	if err := j.prefetch(ctx, chosen.images); err != nil {
 		return nil, err
 	}
-	owned = false // the library closes both
-	raw, err := j.library(ctx, chosen, srcSys, dstSys)
+	opts, err := j.copier.libraryOptions(chosen, srcSys, dstSys)
 	if err != nil {
 		return nil, err
 	}
-	return j.result(raw)
+	pc, err := j.copier.policyContext()
+	if err != nil {
+		return nil, err
+	}
+	owned = false // the library closes both
+	raw, err := j.library(ctx, pc, opts)
+	if err != nil {
+		return nil, err
+	}
+	return j.result(raw, chosen)
 }
 
 // openDestination opens the destination. Where signatures may have to be
@@ -208,35 +217,42 @@ func (j *job) mayBeSigned() bool {
 }
 
 // library has the image library copy what is left.
-func (j *job) library(ctx context.Context, chosen *selection, srcSys, dstSys *types.SystemContext) ([]byte, error) {
-	o := &j.copier.options
-	pc, err := j.copier.policyContext()
-	if err != nil {
-		return nil, err
-	}
+func (j *job) library(ctx context.Context, pc *signature.PolicyContext, opts *copy.Options) ([]byte, error) {
 	progress, wait := j.listen()
 	defer wait()
+	opts.Progress, opts.ProgressInterval = progress, 100*time.Millisecond
+	src := opened{ImageReference: j.src.ref, source: j.source}
+	dst := opened{ImageReference: j.dst.ref, destination: j.destination}
+	raw, err := copy.Image(ctx, pc, dst, src, opts)
+	var requirement signature.PolicyRequirementError
+	if errors.As(err, &requirement) {
+		err = rejected(err)
+	}
+	return raw, errors.Join(err, pc.Destroy())
+}
+
+// libraryOptions translates the options for the library.
+func (c *Copier) libraryOptions(chosen *selection, srcSys, dstSys *types.SystemContext) (*copy.Options, error) {
+	o := &c.options
 	opts := &copy.Options{
 		RemoveSignatures:         o.RemoveSignatures,
 		SourceCtx:                srcSys,
 		DestinationCtx:           dstSys,
-		ProgressInterval:         100 * time.Millisecond,
-		Progress:                 progress,
 		PreserveDigests:          o.PreserveDigests,
 		ForceManifestMIMEType:    o.manifestType(),
 		ImageListSelection:       chosen.list,
 		Instances:                chosen.instances,
-		MaxParallelDownloads:     uint(j.copier.parallel()), //nolint:gosec // a small positive number
+		MaxParallelDownloads:     uint(c.parallel()), //nolint:gosec // a small positive number
 		ForceCompressionFormat:   o.ForceCompression,
 		SparseManifestListAction: copy.KeepSparseManifestList,
 	}
 	if chosen.strip {
 		opts.SparseManifestListAction = copy.StripSparseManifestList
 	}
-	src := opened{ImageReference: j.src.ref, source: j.source}
-	dst := opened{ImageReference: j.dst.ref, destination: j.destination}
-	raw, err := copy.Image(ctx, pc, dst, src, opts)
-	return raw, errors.Join(err, pc.Destroy())
+	if err := o.signing(opts); err != nil {
+		return nil, err
+	}
+	return opts, o.encryption(opts)
 }
 
 // listen turns the library's progress into events until wait is called.
@@ -269,7 +285,7 @@ func (j *job) listen() (progress chan types.ProgressProperties, wait func()) {
 }
 
 // result describes what was written.
-func (j *job) result(raw []byte) (*Result, error) {
+func (j *job) result(raw []byte, chosen *selection) (*Result, error) {
 	d, err := manifest.Digest(raw)
 	if err != nil {
 		return nil, fmt.Errorf("digest of the manifest: %w", err)
@@ -279,7 +295,11 @@ func (j *job) result(raw []byte) (*Result, error) {
 		Digest:    d,
 		MediaType: manifest.GuessMIMEType(raw),
 		Size:      int64(len(raw)),
+		Platforms: chosen.platforms,
 		Blobs:     j.tracker.blobs,
+	}
+	if d, ok := j.destination.(*layoutDestination); ok && d.platform != (layout.Platform{}) {
+		result.Platforms = []layout.Platform{d.platform}
 	}
 	if d, ok := j.destination.(interface{ undo(context.Context) error }); ok {
 		result.undo = d.undo

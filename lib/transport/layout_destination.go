@@ -12,6 +12,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/types"
+	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
@@ -26,6 +27,11 @@ type layoutDestination struct {
 	had sync.Map // digest.Digest → int64, the size
 	// top is the descriptor to tag.
 	top ispec.Descriptor
+	// platform is the image's own, known after Commit.
+	platform layout.Platform
+	// before are the descriptors that had the tag before Commit.
+	before    []ispec.Descriptor
+	committed bool
 }
 
 func (r *layoutRef) create(ctx context.Context) (*layoutDestination, error) {
@@ -169,7 +175,33 @@ func (d *layoutDestination) Commit(ctx context.Context, _ types.UnparsedImage) e
 	if err := d.check(ctx); err != nil {
 		return fmt.Errorf("image %s: %w", d.ref.ref, err)
 	}
-	return d.layout.Tag(ctx, d.ref.ref.Tag, d.top)
+	index, err := d.layout.Index(ctx)
+	if err != nil {
+		return err
+	}
+	for _, desc := range index.Manifests {
+		if tag := desc.Annotations[ispec.AnnotationRefName]; tag == d.ref.ref.Tag && tag != "" {
+			d.before = append(d.before, desc)
+		}
+	}
+	if err := d.layout.Tag(ctx, d.ref.ref.Tag, d.top); err != nil {
+		return err
+	}
+	d.committed = true
+	return nil
+}
+
+// undo gives the tag back to what had it. Blobs that nothing names any more
+// are left: another writer may count on them.
+func (d *layoutDestination) undo(ctx context.Context) error {
+	switch tag := d.ref.ref.Tag; {
+	case !d.committed || tag == "":
+		return nil
+	case len(d.before) == 1:
+		return d.layout.Tag(ctx, tag, d.before[0])
+	default:
+		return d.layout.Untag(ctx, tag)
+	}
 }
 
 // check holds an image to the rules of lib/layout: the media type inside is
@@ -187,8 +219,16 @@ func (d *layoutDestination) check(ctx context.Context) error {
 	if err != nil || !isImageConfig(m.Config.MediaType) {
 		return err
 	}
-	_, err = d.layout.Image(ctx, d.top)
-	return err
+	img, err := d.layout.Image(ctx, d.top)
+	if err != nil {
+		return err
+	}
+	d.platform = img.Platform
+	want := d.ref.copier.options.Platforms
+	if len(want) == 1 && !matches(want[0], img.Platform) {
+		return fault.NotFound("no image for platform %s, there is %s", want[0], img.Platform)
+	}
+	return nil
 }
 
 // hasBlob is part of blobDestination.
@@ -223,6 +263,11 @@ func (d *layoutDestination) putStream(ctx context.Context, desc ispec.Descriptor
 // putSection is part of sectionDestination: the kernel copies, and the copy is
 // what gets hashed.
 func (d *layoutDestination) putSection(ctx context.Context, desc ispec.Descriptor, f *os.File, offset int64, moved func(int64)) error {
+	if d.ref.copier.options.LinkBlobs && offset == 0 {
+		if linked, err := d.link(ctx, desc, f, moved); linked || err != nil {
+			return err
+		}
+	}
 	w, err := d.layout.NewBlobOf(ctx, desc.Digest.Algorithm())
 	if err != nil {
 		return err
@@ -239,4 +284,23 @@ func (d *layoutDestination) putSection(ctx context.Context, desc ispec.Descripto
 	}
 	d.had.Store(desc.Digest, desc.Size)
 	return nil
+}
+
+// link shares the file of a blob, after hashing it. It reports false where the
+// blob has to be copied: on another file system, or out of an archive.
+func (d *layoutDestination) link(ctx context.Context, desc ispec.Descriptor, f *os.File, moved func(int64)) (bool, error) {
+	if info, err := f.Stat(); err != nil || info.Size() != desc.Size {
+		return false, err
+	}
+	if err := verifySection(ctx, f, 0, desc, moved); err != nil {
+		return false, err
+	}
+	err := d.layout.LinkBlob(ctx, desc, f)
+	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EMLINK) {
+		return false, nil
+	}
+	if err == nil {
+		d.had.Store(desc.Digest, desc.Size)
+	}
+	return err == nil, err
 }

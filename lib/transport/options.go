@@ -119,9 +119,8 @@ type Options struct {
 
 // Signing asks for signatures on the copy.
 type Signing struct {
-	// SigstoreKey is the file of a sigstore private key, and SigstoreParams
-	// a containers-sigstore-signing-params.yaml(5).
-	SigstoreKey, SigstoreParams string
+	// SigstoreKey is the file of a sigstore private key.
+	SigstoreKey string
 	// PassphraseFile holds the passphrase of the key in its first line.
 	PassphraseFile string
 	// Identity is the reference written into the signature; "" is the
@@ -129,7 +128,8 @@ type Signing struct {
 	Identity string
 }
 
-func (s *Signing) wanted() bool { return s.SigstoreKey != "" || s.SigstoreParams != "" }
+// wanted reports whether to sign at all.
+func (s *Signing) wanted() bool { return s.SigstoreKey != "" }
 
 // Encryption names keys as containers-image does: jwe:FILE, pgp:USER,
 // pkcs7:FILE to encrypt for, FILE[:PASSPHRASE] to decrypt with.
@@ -171,6 +171,8 @@ type Result struct {
 	Digest    digest.Digest
 	MediaType string
 	Size      int64
+	// Platforms are what the images copied are for, as far as is known.
+	Platforms []layout.Platform
 	// Blobs are the blobs concerned, in the order they were finished.
 	Blobs []Blob
 	// Duration is the wall time.

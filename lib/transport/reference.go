@@ -118,6 +118,12 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 	return t, nil
 }
 
+// cutTransport splits TRANSPORT:NAME.
+func cutTransport(s string) (transport, name string) {
+	transport, name, _ = strings.Cut(s, ":")
+	return transport, name
+}
+
 func unknownTransport(s string, end side) error {
 	err := fault.Usage("%s %q does not begin with a transport; there are %s", end, s, strings.Join(Transports(), " "))
 	if filepath.IsAbs(s) || strings.HasPrefix(s, ".") {

@@ -24,6 +24,8 @@ type selection struct {
 	strip     bool
 	// images are the manifests to copy; nil among them is the top one.
 	images []*digest.Digest
+	// platforms are those of the images, as the index tells them.
+	platforms []layout.Platform
 }
 
 // choose reads the top manifest and decides what of it gets copied.
@@ -39,15 +41,26 @@ func (c *Copier) choose(ctx context.Context, src types.ImageSource, sys *types.S
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
+	var s *selection
 	switch {
 	case c.options.MultiArch == MultiArchAll:
-		return &selection{list: copy.CopyAllImages, images: instancesOf(index.Manifests)}, nil
+		s = &selection{list: copy.CopyAllImages, images: instancesOf(index.Manifests)}
 	case c.options.MultiArch == MultiArchIndexOnly:
-		return &selection{list: copy.CopySpecificImages}, nil
+		s = &selection{list: copy.CopySpecificImages}
 	case len(c.options.Platforms) > 1:
-		return c.choosePlatforms(index)
+		s, err = c.choosePlatforms(index)
+	default:
+		s, err = chooseOne(raw, mediaType, index, sys)
 	}
-	return chooseOne(raw, mediaType, index, sys)
+	if err != nil {
+		return nil, err
+	}
+	for _, desc := range index.Manifests {
+		if desc.Platform != nil && slices.ContainsFunc(s.images, func(d *digest.Digest) bool { return *d == desc.Digest }) {
+			s.platforms = append(s.platforms, platformOf(desc))
+		}
+	}
+	return s, nil
 }
 
 // chooseOne lets the library choose the image for one platform, and says what

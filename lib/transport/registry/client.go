@@ -44,6 +44,8 @@ type Config struct {
 	Backoff time.Duration
 	// StallTimeout ends a transfer that brings nothing for so long.
 	StallTimeout time.Duration
+	// Dial connects to HOST:PORT; nil dials it.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log is told of repetitions; it may be nil.
 	Log func(format string, args ...any)
 }
@@ -74,13 +76,16 @@ func New(config Config) *Client {
 	if config.Log == nil {
 		config.Log = func(string, ...any) {}
 	}
-	dialer := &net.Dialer{Timeout: config.StallTimeout, KeepAlive: 30 * time.Second}
+	if config.Dial == nil {
+		dialer := &net.Dialer{Timeout: config.StallTimeout, KeepAlive: 30 * time.Second}
+		config.Dial = dialer.DialContext
+	}
 	c := &Client{
 		config: config,
 		http: &http.Client{
 			Transport: &http.Transport{
 				Proxy:                  http.ProxyFromEnvironment,
-				DialContext:            dialer.DialContext,
+				DialContext:            config.Dial,
 				TLSClientConfig:        config.TLS,
 				TLSHandshakeTimeout:    config.StallTimeout,
 				MaxIdleConnsPerHost:    16,

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
+	"github.com/oci-plumbing/oci-plumbing/lib/transport"
+)
+
+// runner copies images and prints a record for each.
+type runner struct {
+	inv      *cli.Invocation
+	copier   *transport.Copier
+	progress *progress
+
+	mu      sync.Mutex // of the records, which jobs print in turn
+	records *pipe.Writer
+}
+
+// copy copies one image and prints its record.
+func (r *runner) copy(ctx context.Context, src, dst string) error {
+	if err := r.records.Check(dst); err != nil {
+		return err
+	}
+	if err := explainCopy(r.inv, src, dst); err != nil {
+		return err
+	}
+	result, err := r.copier.Copy(ctx, src, dst)
+	if err != nil {
+		return err
+	}
+	if err := r.writeDigest(result); err != nil {
+		return err
+	}
+	r.progress.clear()
+	if result.Reference == "" {
+		r.inv.Log.Note("copied %s to standard output, digest %s", src, result.Digest)
+		return nil
+	}
+	r.inv.Log.Detail("copied %s: digest %s, %d bytes in %s", src, result.Digest, result.Bytes(), result.Duration)
+	r.mu.Lock()
+	err = r.records.Write(recordOf(result))
+	r.mu.Unlock()
+	if err != nil {
+		return errors.Join(err, result.Undo(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// writeDigest writes --digestfile: the digest, or with several images a line
+// of digest and reference for each.
+func (r *runner) writeDigest(result *transport.Result) error {
+	path := r.inv.String("digestfile")
+	if path == "" {
+		return nil
+	}
+	if !r.inv.Bool("batch") && !r.inv.Bool("tags") {
+		if err := os.WriteFile(path, []byte(result.Digest), 0o644); err != nil { //nolint:gosec // a digest is no secret
+			return fmt.Errorf("digest file: %w", err)
+		}
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644) //nolint:gosec // a digest is no secret
+	if err != nil {
+		return fmt.Errorf("digest file: %w", err)
+	}
+	_, err = fmt.Fprintf(f, "%s %s\n", result.Digest, result.Reference)
+	return errors.Join(err, f.Close())
+}
+
+// recordOf describes the image at its destination.
+func recordOf(result *transport.Result) pipe.Record {
+	return pipe.Record{
+		Kind:   pipe.KindImage,
+		Image:  result.Reference,
+		Digest: result.Digest.String(),
+		Extra: map[string]any{
+			"mediaType": result.MediaType,
+			"size":      result.Size,
+			"bytes":     result.Bytes(),
+			"platforms": result.Platforms,
+			"blobs":     result.Blobs,
+			"seconds":   result.Duration.Seconds(),
+		},
+	}
+}
+
+// tags copies all tags, or those that --filter lets pass.
+func (r *runner) tags(ctx context.Context, src, dst string) error {
+	filter, err := regexp.Compile(r.inv.String("filter"))
+	if err != nil {
+		return r.inv.Usage("--filter: %v", err)
+	}
+	pairs, err := r.copier.Tags(ctx, src, dst)
+	if err != nil {
+		return err
+	}
+	return r.many(ctx, func(yield func(transport.Pair) error) error {
+		found := false
+		for _, p := range pairs {
+			if tag := p.Source[strings.LastIndexByte(p.Source, ':')+1:]; !filter.MatchString(tag) {
+				continue
+			}
+			found = true
+			if err := yield(p); err != nil {
+				return err
+			}
+		}
+		if !found {
+			return fault.NotFound("%s has %d tags, and none of them matches %q", src, len(pairs), filter)
+		}
+		return nil
+	})
+}
+
+// batch copies what the lines on standard input say.
+func (r *runner) batch(ctx context.Context) error {
+	if r.inv.StdinIsTerminal() {
+		return r.inv.Usage("--batch, and standard input is a terminal")
+	}
+	return r.many(ctx, func(yield func(transport.Pair) error) error {
+		return r.lines(yield)
+	})
+}
+
+// maxLine bounds one line of a batch.
+const maxLine = 64 << 10
+
+// lines reads SRC<tab>DST lines, which with -0 end with NUL.
+func (r *runner) lines(yield func(transport.Pair) error) error {
+	end := byte('\n')
+	if r.inv.Bool("null") {
+		end = 0
+	}
+	in := bufio.NewReaderSize(r.inv.In, maxLine)
+	for n := 1; ; n++ {
+		line, err := in.ReadSlice(end)
+		switch {
+		case errors.Is(err, io.EOF) && len(line) == 0 && n == 1:
+			return fault.Hint(pipe.ErrNothing, "the lines of a batch are SRC<tab>DST")
+		case errors.Is(err, io.EOF) && len(line) == 0:
+			return nil
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("line %d on standard input is cut off: %.80q has no line end", n, line)
+		case err != nil:
+			return fmt.Errorf("line %d on standard input: %w", n, err)
+		}
+		src, dst, ok := strings.Cut(string(line[:len(line)-1]), "\t")
+		if !ok || src == "" || dst == "" || strings.Contains(dst, "\t") {
+			return fault.Usage("line %d on standard input, %.80q, is not SRC<tab>DST", n, line)
+		}
+		if err := yield(transport.Pair{Source: src, Destination: dst}); err != nil {
+			return err
+		}
+	}
+}
+
+// many copies each pair that feed yields, --jobs at once. The first failure
+// stops all, or with --keep-going is reported, and fails the whole at its end.
+func (r *runner) many(ctx context.Context, feed func(yield func(transport.Pair) error) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, r.inv.Int("jobs")))
+	var outcome failures
+	err := feed(func(p transport.Pair) error {
+		group.Go(func() error {
+			err := r.copy(ctx, p.Source, p.Destination)
+			if err == nil || !r.inv.Bool("keep-going") || ctx.Err() != nil {
+				return err
+			}
+			r.progress.clear()
+			r.inv.Log.Warn("%v", err)
+			outcome.add(err)
+			return nil
+		})
+		return context.Cause(ctx)
+	})
+	if waited := group.Wait(); waited != nil {
+		err = waited
+	}
+	return errors.Join(err, outcome.sum())
+}
+
+// failures are what --keep-going went past.
+type failures struct {
+	mu   sync.Mutex
+	n    int
+	kind error
+}
+
+// add counts a failure. Failures of different kinds have none together.
+func (f *failures) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kind := fault.Kind(err)
+	if f.n++; f.n == 1 {
+		f.kind = kind
+	} else if f.kind != kind {
+		f.kind = nil
+	}
+}
+
+func (f *failures) sum() error {
+	if f.n == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%d of the copies failed", f.n)
+	if f.kind == nil {
+		return err
+	}
+	return fault.As(f.kind, err)
+}

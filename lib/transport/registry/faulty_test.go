@@ -1,0 +1,303 @@
+package registry_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/transport/registry"
+)
+
+// faulty is a registry with one image per mode of misbehaviour; the repository
+// is the mode. It counts what it was asked and how many bytes were taken.
+type faulty struct {
+	*httptest.Server
+	manifest, blob []byte
+
+	mu       sync.Mutex
+	requests map[string]int
+	ranges   []string
+	taken    int64
+}
+
+func newFaulty(t *testing.T) *faulty {
+	t.Helper()
+	f := &faulty{manifest: []byte(`{"schemaVersion":2}`), blob: make([]byte, 5<<20), requests: make(map[string]int)}
+	rand.New(rand.NewSource(1)).Read(f.blob)
+	f.Server = httptest.NewServer(f)
+	t.Cleanup(f.Server.Close)
+	return f
+}
+
+func (f *faulty) desc() ispec.Descriptor {
+	return ispec.Descriptor{Digest: digest.FromBytes(f.blob), Size: int64(len(f.blob))}
+}
+
+func (f *faulty) client(retries int) *registry.Client {
+	return registry.New(registry.Config{
+		Host: strings.TrimPrefix(f.URL, "http://"), Insecure: true, Retries: retries,
+		Backoff: time.Millisecond, StallTimeout: 2 * time.Second,
+	})
+}
+
+func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if len(parts) < 4 {
+		return
+	}
+	mode, kind := parts[1], parts[2]
+	f.mu.Lock()
+	f.requests[kind]++
+	n := f.requests[kind]
+	if kind == "blobs" {
+		f.ranges = append(f.ranges, r.Header.Get("Range"))
+	}
+	f.mu.Unlock()
+	w = &counting{ResponseWriter: w, f: f}
+	if kind == "manifests" {
+		f.serveManifest(w, mode, n)
+		return
+	}
+	f.serveBlob(w, r, mode, n)
+}
+
+type counting struct {
+	http.ResponseWriter
+	f *faulty
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.f.mu.Lock()
+	c.f.taken += int64(n)
+	c.f.mu.Unlock()
+	return n, err
+}
+
+func (c *counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (f *faulty) serveManifest(w http.ResponseWriter, mode string, n int) {
+	w.Header().Set("Content-Type", ispec.MediaTypeImageManifest)
+	w.Header().Set("Docker-Content-Digest", digest.FromBytes(f.manifest).String())
+	switch {
+	case mode == "man429" && n <= 2:
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	case mode == "man500" && n <= 2:
+		w.WriteHeader(http.StatusInternalServerError)
+	case mode == "mandigest":
+		_, _ = w.Write(append([]byte(" "), f.manifest...))
+	case mode == "manbig":
+		spaces := []byte(strings.Repeat(" ", 1<<20))
+		for range 512 {
+			if _, err := w.Write(spaces); err != nil {
+				return
+			}
+		}
+	default:
+		_, _ = w.Write(f.manifest)
+	}
+}
+
+// hijack takes over the connection and closes it after writing head.
+func hijack(w http.ResponseWriter, head string) {
+	conn, buf, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	_, _ = buf.WriteString(head)
+	_ = buf.Flush()
+	_ = conn.Close()
+}
+
+func (f *faulty) serveBlob(w http.ResponseWriter, r *http.Request, mode string, n int) {
+	body, half := f.blob, len(f.blob)/2
+	length := func(n int) { w.Header().Set("Content-Length", strconv.Itoa(n)) }
+	switch {
+	case mode == "trunc1" && n == 1, mode == "stall" && n == 1:
+		length(len(body))
+		_, _ = w.Write(body[:half])
+		if mode == "stall" {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+	case mode == "truncall":
+		length(len(body))
+		_, _ = w.Write(body[:half])
+	case mode == "shortcl":
+		length(half)
+		_, _ = w.Write(body[:half])
+	case mode == "longer":
+		_, _ = w.Write(append(append([]byte{}, body...), make([]byte, 1<<20)...))
+	case mode == "endless":
+		_, _ = w.Write(body)
+		for chunk := make([]byte, 1<<20); ; {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	case mode == "wrongdigest":
+		wrong := append([]byte{}, body...)
+		wrong[half] ^= 1
+		length(len(wrong))
+		_, _ = w.Write(wrong)
+	case mode == "b429" && n <= 2:
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusTooManyRequests)
+	case mode == "b503" && n <= 2:
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case mode == "b500" && n <= 1:
+		w.WriteHeader(http.StatusInternalServerError)
+	case mode == "reset1" && n == 1:
+		hijack(w, "")
+	case mode == "redirloop":
+		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+	case mode == "redirfile":
+		w.Header().Set("Location", "file:///etc/passwd")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	case mode == "badrange" && n > 1:
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(body)-1, len(body)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(body)
+	case mode == "badrange":
+		length(len(body))
+		_, _ = w.Write(body[:half])
+	default:
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(body)))
+	}
+}
+
+func TestBlobFaults(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		mode string
+		want error // nil: the blob arrives
+		most int   // requests
+	}{
+		{"ok", nil, 1},
+		{"trunc1", nil, 2},
+		{"truncall", fault.ErrTemporary, 8},
+		{"shortcl", fault.ErrRefused, 1},
+		{"longer", fault.ErrRefused, 1},
+		{"endless", fault.ErrRefused, 1},
+		{"wrongdigest", fault.ErrRefused, 1},
+		{"b429", nil, 3},
+		{"b503", nil, 3},
+		{"b500", nil, 2},
+		{"reset1", nil, 2},
+		{"stall", nil, 2},
+		{"redirloop", fault.ErrRefused, 10},
+		{"redirfile", fault.ErrRefused, 1},
+		{"badrange", fault.ErrRefused, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.mode, func(t *testing.T) {
+			t.Parallel()
+			f := newFaulty(t)
+			got, err := fetch(f.client(3), tt.mode, f.desc())
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("fetch = %v, want %v", err, tt.want)
+			}
+			if tt.want == nil && sha256.Sum256(got) != sha256.Sum256(f.blob) {
+				t.Error("the blob arrived changed")
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if n := f.requests["blobs"]; n > tt.most {
+				t.Errorf("%d requests, want at most %d", n, tt.most)
+			}
+			// Socket buffers hold a few MiB that nobody reads.
+			if most := int64(tt.most)*int64(len(f.blob)) + 8<<20; f.taken > most {
+				t.Errorf("%d bytes taken, want at most %d", f.taken, most)
+			}
+			if tt.mode == "trunc1" && f.ranges[1] != fmt.Sprintf("bytes=%d-", len(f.blob)/2) {
+				t.Errorf("after the break: Range %q", f.ranges[1])
+			}
+		})
+	}
+}
+
+func fetch(c *registry.Client, repository string, desc ispec.Descriptor) ([]byte, error) {
+	r, err := c.Blob(context.Background(), repository, desc)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(r)
+	return data, errors.Join(err, r.Close())
+}
+
+func TestManifestFaults(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]error{
+		"ok": nil, "man429": nil, "man500": nil, "mandigest": fault.ErrRefused, "manbig": fault.ErrRefused,
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			f := newFaulty(t)
+			m, err := f.client(3).Manifest(context.Background(), mode, "latest", []string{ispec.MediaTypeImageManifest})
+			if !errors.Is(err, want) {
+				t.Fatalf("Manifest = %v, want %v", err, want)
+			}
+			if want == nil && string(m.Raw) != string(f.manifest) {
+				t.Errorf("Manifest = %q", m.Raw)
+			}
+			if f.taken > registry.MaxManifest+8<<20 {
+				t.Errorf("%d bytes taken of a manifest", f.taken)
+			}
+		})
+	}
+}
+
+// A digest that was asked for has to be that of the answer.
+func TestManifestByDigest(t *testing.T) {
+	t.Parallel()
+	f := newFaulty(t)
+	_, err := f.client(0).Manifest(context.Background(), "ok", digest.FromString("another").String(), nil)
+	if !errors.Is(err, fault.ErrRefused) {
+		t.Errorf("Manifest = %v, want a refusal", err)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	t.Parallel()
+	c := registry.New(registry.Config{Host: "127.0.0.1:1", Insecure: true, Retries: 1, Backoff: time.Millisecond})
+	_, err := c.Manifest(context.Background(), "x", "y", nil)
+	if !errors.Is(err, fault.ErrTemporary) {
+		t.Errorf("Manifest = %v, want temporary", err)
+	}
+}
+
+// A cancelled context ends a stalled transfer at once, with its cause.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	f := newFaulty(t)
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c := registry.New(registry.Config{Host: strings.TrimPrefix(f.URL, "http://"), Insecure: true, StallTimeout: time.Hour})
+	r, err := c.Blob(ctx, "stall", f.desc())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadFull(r, make([]byte, len(f.blob)/2)); err != nil {
+		t.Fatal(err)
+	}
+	cancel(cause)
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, cause) {
+		t.Errorf("Read = %v, want %v", err, cause)
+	}
+}
