@@ -27,8 +27,6 @@ type job struct {
 	Rootfs  string        `json:"rootfs"`
 	Mtree   string        `json:"mtree,omitempty"`
 	Options options       `json:"options"`
-	// Trace asks for each entry that is applied.
-	Trace bool `json:"trace,omitempty"`
 }
 
 // report is its answer.
@@ -40,9 +38,8 @@ type report struct {
 
 // message is what it says meanwhile.
 type message struct {
-	Warn  string            `json:"warn,omitempty"`
-	Read  int64             `json:"read,omitempty"`
-	Entry *layer.TraceEntry `json:"entry,omitempty"`
+	Warn string `json:"warn,omitempty"`
+	Read int64  `json:"read,omitempty"`
 }
 
 // unpackConfined runs in the confined process.
@@ -61,9 +58,6 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 	opt := j.Options.forLayers()
 	opt.Warn = func(format string, args ...any) { send(message{Warn: fmt.Sprintf(format, args...)}) }
 	opt.Progress = sendProgress(send)
-	if j.Trace {
-		opt.Trace = func(e layer.TraceEntry) { send(message{Entry: &e}) }
-	}
 	if j.Rootfs != "." {
 		if err := os.Mkdir(j.Rootfs, 0o700); err != nil {
 			return nil, err
@@ -110,8 +104,6 @@ func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs
 	if p.mtree {
 		j.Mtree = p.manifestName()
 	}
-	steps := newTracer(inv, p)
-	j.Trace = steps.listens()
 	bar := newProgress(inv, p.layers)
 	defer bar.end()
 	child := confine.Child{
@@ -121,23 +113,17 @@ func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs
 			if err := json.Unmarshal(raw, &m); err != nil {
 				return
 			}
-			switch {
-			case m.Entry != nil:
-				steps.entry(m.Entry)
-			case m.Warn != "":
-				bar.clear()
-				inv.Log.Warn("%s", m.Warn)
-			default:
+			if m.Warn == "" {
 				bar.set(m.Read)
+				return
 			}
+			bar.clear()
+			inv.Log.Warn("%s", m.Warn)
 		},
 		NoWall: func(reason error) { inv.Log.Detail("unpacking without a mount namespace of its own: %v", reason) },
 	}
 	var r report
 	err := child.Run(ctx, j, &r)
-	if err == nil {
-		err = steps.end()
-	}
 	if err == nil && r.Skipped > 0 {
 		inv.Log.Detail("%d files were not written, since a higher layer replaces or removes them", r.Skipped)
 	}

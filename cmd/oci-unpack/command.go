@@ -60,9 +60,13 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 		if err := p.setImage(ctx, rec); err != nil {
 			return err
 		}
-		switch {
-		case inv.DryRun():
+		if inv.DryRun() {
 			return printScript(ctx, inv, p)
+		}
+		if err := p.explain(ctx, inv); err != nil {
+			return err
+		}
+		switch {
 		case p.tar != "":
 			return writeTar(ctx, inv, p)
 		case p.existing:

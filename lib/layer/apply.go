@@ -24,6 +24,9 @@ type applier struct {
 	logical int64 // bytes of the files of this layer, holes included
 	parts   []string
 
+	// followed says that a path led through a symlink.
+	followed bool
+
 	// The directory of the entry before, as the archive wrote it: archives
 	// are nearly always grouped. Empty after anything that may change where
 	// a path leads.

@@ -162,6 +162,9 @@ type Sidecar struct {
 	// other metadata than the invented one. Other opaque ones keep what
 	// lower layers say of them.
 	Remade []string `json:"remade,omitempty"`
+	// WhiteoutDirs are the directories with whiteouts in them. Where no other
+	// layer has the directory, overlayfs lists the names of the whiteouts.
+	WhiteoutDirs []string `json:"whiteoutDirs,omitempty"`
 	// LowerLinks are hard links to files of lower layers. They are not in
 	// the directory.
 	LowerLinks []LowerLink `json:"lowerLinks,omitempty"`

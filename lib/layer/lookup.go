@@ -59,6 +59,7 @@ func (a *applier) resolve(parts []string, missing func(parent *node, name string
 			return nil, err
 		}
 		if n != nil && n.ino.kind == flagSymlink {
+			a.followed = true
 			if hops++; hops > maxHops {
 				return nil, fault.Refused("more than %d symlinks in the path: a loop", maxHops)
 			}

@@ -247,6 +247,10 @@ func (a *applier) sidecar() *Sidecar {
 			if n.dir.remade {
 				s.Remade = append(s.Remade, n.path())
 			}
+		case n.ino.kind == flagWhiteout:
+			if dir := n.parent.path(); len(s.WhiteoutDirs) == 0 || s.WhiteoutDirs[len(s.WhiteoutDirs)-1] != dir {
+				s.WhiteoutDirs = append(s.WhiteoutDirs, dir)
+			}
 		case n.ino.kind == flagRegular:
 			s.Bytes += n.ino.size
 		}
@@ -254,5 +258,7 @@ func (a *applier) sidecar() *Sidecar {
 	}, nil)
 	slices.Sort(s.Implied)
 	slices.Sort(s.Remade)
+	slices.Sort(s.WhiteoutDirs)
+	s.WhiteoutDirs = slices.Compact(s.WhiteoutDirs)
 	return &s
 }
