@@ -220,8 +220,8 @@ func TestBlobFaults(t *testing.T) {
 			if n := f.requests["blobs"]; n > tt.most {
 				t.Errorf("%d requests, want at most %d", n, tt.most)
 			}
-			// Socket buffers hold a few MiB that nobody reads.
-			if most := int64(tt.most)*int64(len(f.blob)) + 8<<20; f.taken > most {
+			// Socket buffers hold some MiB that nobody reads.
+			if most := int64(tt.most)*int64(len(f.blob)) + 32<<20; f.taken > most {
 				t.Errorf("%d bytes taken, want at most %d", f.taken, most)
 			}
 			if tt.mode == "trunc1" && f.ranges[1] != fmt.Sprintf("bytes=%d-", len(f.blob)/2) {
@@ -255,7 +255,7 @@ func TestManifestFaults(t *testing.T) {
 			if want == nil && string(m.Raw) != string(f.manifest) {
 				t.Errorf("Manifest = %q", m.Raw)
 			}
-			if f.taken > registry.MaxManifest+8<<20 {
+			if f.taken > 64<<20 { // what socket buffers hold, far from 512 MiB
 				t.Errorf("%d bytes taken of a manifest", f.taken)
 			}
 		})
