@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,38 +17,44 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"oci-commit": main})
+	testscript.Main(tests{m}, map[string]func(){"oci-commit": main})
 }
 
-// built are the other binaries, as users have them.
-var built struct {
-	once sync.Once
-	dir  string
-	err  error
+// tests removes behind the tests the binaries that they built.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	status := t.M.Run()
+	if dir, err := built(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	return status
 }
+
+// built is the directory of the other binaries, as users have them.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "oci-bin-")
+	if err != nil {
+		return "", err
+	}
+	build := exec.Command("go", "build", "-o", dir+"/", "../oci-unpack", "../oci-mount")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", build, err, out)
+	}
+	return dir, nil
+})
 
 // tool returns the path of another binary of ours.
 func tool(t testing.TB, name string) string {
 	t.Helper()
-	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "oci-bin-"); built.err != nil {
-			return
-		}
-		build := exec.Command("go", "build", "-o", built.dir+"/", "../oci-unpack", "../oci-mount")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Logf("%s", out)
-			built.err = err
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
-	}
-	return filepath.Join(built.dir, name)
+	dir, err := built()
+	must(t, err)
+	return filepath.Join(dir, name)
 }
 
-// run runs a program, which must succeed, and returns its output.
-func run1(t testing.TB, program string, args ...string) string {
+// runOut runs a program, which must succeed, and returns its output.
+func runOut(t testing.TB, program string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	var stderr strings.Builder
@@ -98,7 +105,7 @@ func needRoot(t testing.TB) {
 func mountImage(t testing.TB, image, dir string) string {
 	t.Helper()
 	bundle := filepath.Join(dir, "mounted")
-	run1(t, tool(t, "oci-mount"), "--root", filepath.Join(dir, "root"), image, bundle)
+	runOut(t, tool(t, "oci-mount"), "--root", filepath.Join(dir, "root"), image, bundle)
 	t.Cleanup(func() { _ = overlay.Unmount(filepath.Join(bundle, "rootfs"), true) })
 	return bundle
 }

@@ -69,10 +69,10 @@ func TestRoundTrip(t *testing.T) {
 			work := t.TempDir()
 			tag := fmt.Sprintf("k%d", i)
 			unpacked := filepath.Join(work, "unpacked")
-			run1(t, tool(t, "oci-unpack"), "oci:"+layout+":base", unpacked)
+			runOut(t, tool(t, "oci-unpack"), "oci:"+layout+":base", unpacked)
 			mounted := filepath.Join(work, "mounted")
-			run1(t, tool(t, "oci-mount"), "--root", filepath.Join(dir, "root"), "oci:"+layout+":base", mounted)
-			t.Cleanup(func() { run1(t, tool(t, "oci-mount"), "--root", filepath.Join(dir, "root"), "--rm", mounted) })
+			runOut(t, tool(t, "oci-mount"), "--root", filepath.Join(dir, "root"), "oci:"+layout+":base", mounted)
+			t.Cleanup(func() { runOut(t, tool(t, "oci-mount"), "--root", filepath.Join(dir, "root"), "--rm", mounted) })
 			layers := make(map[string]string)
 			for route, bundle := range map[string]string{"unpack": unpacked, "mount": mounted} {
 				root := filepath.Join(bundle, "rootfs")
@@ -80,7 +80,7 @@ func TestRoundTrip(t *testing.T) {
 				want := describeTree(t, root, epoch)
 				mustCommit(t, bundle, "oci:"+layout+":"+tag+route)
 				again := filepath.Join(work, "again-"+route)
-				run1(t, tool(t, "oci-unpack"), "oci:"+layout+":"+tag+route, again)
+				runOut(t, tool(t, "oci-unpack"), "oci:"+layout+":"+tag+route, again)
 				if !k.loses {
 					compareTrees(t, route, describeTree(t, filepath.Join(again, "rootfs"), epoch), want)
 				}
@@ -168,7 +168,7 @@ func (r rootfs) touch(n string, seconds int64) {
 }
 
 // mv moves as people do: by copying where the mount does not rename.
-func (r rootfs) mv(from, to string) { r.t.Helper(); run1(r.t, "mv", r.path(from), r.path(to)) }
+func (r rootfs) mv(from, to string) { r.t.Helper(); runOut(r.t, "mv", r.path(from), r.path(to)) }
 
 // capability is cap_net_raw+ep of revision 2 or, with a root, 3.
 func capability(root uint32) string {
@@ -382,7 +382,7 @@ func TestGomtreeAgrees(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
 	writeImage(t, dir+"/img", "base", nil, baseImage()...)
-	run1(t, tool(t, "oci-unpack"), "oci:"+dir+"/img:base", dir+"/b")
+	runOut(t, tool(t, "oci-unpack"), "oci:"+dir+"/img:base", dir+"/b")
 	r := rootfs{t, dir + "/b/rootfs"}
 	r.write("etc/new", "n")
 	r.remove("deep/1")
@@ -393,5 +393,5 @@ func TestGomtreeAgrees(t *testing.T) {
 	if len(found) != 1 {
 		t.Fatalf("the bundle has the manifests %q, want one", found)
 	}
-	run1(t, gomtree, "validate", "-p", r.dir, "-f", found[0])
+	runOut(t, gomtree, "validate", "-p", r.dir, "-f", found[0])
 }

@@ -116,6 +116,10 @@ func (s *source) fromImage(ctx context.Context, word string, platform layout.Pla
 		return fmt.Errorf("parent image: %w", err)
 	}
 	img, err := l.Resolve(ctx, ref, platform)
+	if errors.Is(err, fault.ErrNotFound) && platform != (layout.Platform{}) {
+		// The new platform need not be one that the parent is for.
+		img, err = l.Resolve(ctx, ref, layout.Platform{})
+	}
 	if err != nil {
 		return fmt.Errorf("parent image: %w", err)
 	}

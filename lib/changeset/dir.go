@@ -163,7 +163,8 @@ func (d *directory) join(name string) string {
 // changed is the error for a name that is not what the walk saw before.
 func (d *directory) changed(name string, cause error) error {
 	path := clip(d.join(name))
-	if cause == nil || errors.Is(cause, unix.ENOENT) || errors.Is(cause, unix.ENOTDIR) || errors.Is(cause, unix.ELOOP) {
+	if cause == nil || errors.Is(cause, unix.ENOENT) || errors.Is(cause, unix.ENOTDIR) || errors.Is(cause, unix.ELOOP) ||
+		errors.Is(cause, unix.EINVAL) { // the last one from reading a link that is none any more
 		return fault.Hint(fault.Temporary("%s changed while it was read", path), "stop what writes to the rootfs, and try again")
 	}
 	return fmt.Errorf("%s: %w", path, cause)

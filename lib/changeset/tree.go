@@ -120,8 +120,11 @@ func (n *Node) prune() {
 		c.prune()
 		return !c.alive()
 	})
-	if n.litter && n.Kind == Changed && !n.content && len(n.Children) == 0 {
-		// Making the litter has moved the directory's time.
+	moved := slices.ContainsFunc(n.Children, func(c *Node) bool {
+		return c.Kind == Added || c.Kind == Deleted || c.replaced
+	})
+	if n.litter && n.Kind == Changed && !n.content && !moved {
+		// It is making the litter that has moved the directory's time.
 		n.Kind = Unchanged
 	}
 }

@@ -148,15 +148,22 @@ func (w *layerWriter) file(dir *directory, n *Node, path string) error {
 	if err != nil {
 		return err
 	}
+	if n.Stat.Type() == unix.S_IFLNK {
+		if hdr.Linkname, err = readLink(dir, n.Name); err != nil {
+			return err
+		}
+		n.link = hdr.Linkname
+	}
+	// What was read by name must have been of the file that was compared.
+	if st, err := statAt(dir.fd, n.Name); err != nil || !st.sameInode(&n.Stat) {
+		return dir.changed(n.Name, err)
+	}
 	switch n.Stat.Type() {
 	case unix.S_IFREG:
 		err = w.regular(dir, n, hdr, path)
 	case unix.S_IFLNK:
 		hdr.Typeflag = tar.TypeSymlink
-		if hdr.Linkname, err = readLink(dir, n.Name); err == nil {
-			n.link = hdr.Linkname
-			err = w.write(hdr, path)
-		}
+		err = w.write(hdr, path)
 	case unix.S_IFIFO:
 		hdr.Typeflag = tar.TypeFifo
 		err = w.write(hdr, path)
@@ -214,9 +221,9 @@ func (w *layerWriter) write(hdr *tar.Header, path string) error {
 
 // header makes the entry of what name in dir is; dir and "." for a directory.
 func (w *layerWriter) header(dir *directory, name string, n *Node, path string) (*tar.Header, error) {
-	uid, gid, xattrs, err := w.owner(dir, name, n)
+	uid, gid, xattrs, err := w.owner(dir, name, path, n)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", clip(path), err)
+		return nil, err
 	}
 	hdr := &tar.Header{Name: path, Mode: int64(n.Stat.Perm()), Uid: int(uid), Gid: int(gid), ModTime: w.mtime(n)}
 	for key, value := range xattrs {
@@ -243,15 +250,15 @@ func (w *layerWriter) mtime(n *Node) time.Time {
 }
 
 // owner returns the ids in the image, and the attributes that belong to it.
-func (w *layerWriter) owner(dir *directory, name string, n *Node) (uid, gid uint32, xattrs map[string]string, err error) {
+func (w *layerWriter) owner(dir *directory, name, path string, n *Node) (uid, gid uint32, xattrs map[string]string, err error) {
 	if uid, err = w.opt.UIDMap.ToContainer(n.Stat.UID); err != nil {
-		return 0, 0, nil, fmt.Errorf("owner: %w", err)
+		return 0, 0, nil, fmt.Errorf("%s: owner: %w", clip(path), err)
 	}
 	if gid, err = w.opt.GIDMap.ToContainer(n.Stat.GID); err != nil {
-		return 0, 0, nil, fmt.Errorf("group: %w", err)
+		return 0, 0, nil, fmt.Errorf("%s: group: %w", clip(path), err)
 	}
 	if xattrs, err = xattrsAt(dir.fd, name); err != nil {
-		return 0, 0, nil, err
+		return 0, 0, nil, dir.changed(name, err)
 	}
 	n.xattrs = maps.Clone(xattrs)
 	if w.tree.overlay != nil {
@@ -263,7 +270,9 @@ func (w *layerWriter) owner(dir *directory, name string, n *Node) (uid, gid uint
 	if w.opt.Rootless {
 		if value, ok := xattrs[rootlessXattr]; ok {
 			delete(xattrs, rootlessXattr)
-			uid, gid, err = rootlessOwner(value, uid, gid)
+			if uid, gid, err = rootlessOwner(value, uid, gid); err != nil {
+				err = fmt.Errorf("%s: %w", clip(path), err)
+			}
 		}
 	}
 	return uid, gid, xattrs, err

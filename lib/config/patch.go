@@ -21,7 +21,7 @@ func merge(target, patch json.RawMessage) (json.RawMessage, error) {
 	}
 	changes, err := parse(patch, "config patch")
 	if err != nil {
-		return nil, fault.Usage("%w", err)
+		return nil, err
 	}
 	into := object{}
 	if kind(target) == '{' {
