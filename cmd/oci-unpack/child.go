@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/confine"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
@@ -27,6 +28,9 @@ type job struct {
 	Rootfs  string        `json:"rootfs"`
 	Mtree   string        `json:"mtree,omitempty"`
 	Options options       `json:"options"`
+	// Discard asks to remove what an earlier job has made instead. Where its
+	// files belong to mapped ids, only a process that has these ids can.
+	Discard bool `json:"discard,omitempty"`
 }
 
 // report is its answer.
@@ -47,6 +51,9 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 	var j job
 	if err := json.Unmarshal(raw, &j); err != nil {
 		return nil, fmt.Errorf("read the job: %w", err)
+	}
+	if j.Discard {
+		return report{}, discard()
 	}
 	// Only here, in a process of its own, may the umask be changed: files
 	// then get their mode by being made.
@@ -98,6 +105,20 @@ func writeManifest(result *layer.Result, path string) error {
 	return errors.Join(err, out.Flush(), f.Close())
 }
 
+func holdsAnything(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && len(entries) > 0
+}
+
+// discard empties the directory of the process.
+func discard() error {
+	entries, err := os.ReadDir(".")
+	for _, e := range entries {
+		err = errors.Join(err, bundle.RemoveAll(e.Name()))
+	}
+	return err
+}
+
 // runConfined has the confined process fill the directory.
 func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs string) (*report, error) {
 	j := job{Layout: p.layout.Dir(), Layers: p.layers, Rootfs: rootfs, Options: p.options}
@@ -108,6 +129,7 @@ func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs
 	defer bar.end()
 	child := confine.Child{
 		Name: filepath.Base(os.Args[0]), Dir: dir, Stderr: inv.Err,
+		UIDs: p.options.UIDMap, GIDs: p.options.GIDMap,
 		Message: func(raw json.RawMessage) {
 			var m message
 			if err := json.Unmarshal(raw, &m); err != nil {
@@ -124,6 +146,10 @@ func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs
 	}
 	var r report
 	err := child.Run(ctx, j, &r)
+	if err != nil && !p.options.Existing && os.Geteuid() != 0 && holdsAnything(dir) {
+		// The context is done, perhaps; the clearing up is not.
+		err = errors.Join(err, child.Run(context.WithoutCancel(ctx), job{Discard: true}, &r))
+	}
 	if err == nil && r.Skipped > 0 {
 		inv.Log.Detail("%d files were not written, since a higher layer replaces or removes them", r.Skipped)
 	}

@@ -43,6 +43,7 @@ type options struct {
 	UIDMap        idmap.Map `json:"uidMap,omitempty"`
 	GIDMap        idmap.Map `json:"gidMap,omitempty"`
 	Rootless      bool      `json:"rootless,omitempty"`
+	NoDevices     bool      `json:"noDevices,omitempty"`
 	KeepDirlinks  bool      `json:"keepDirlinks,omitempty"`
 	Sniff         bool      `json:"sniff,omitempty"`
 	Existing      bool      `json:"existing,omitempty"`
@@ -53,7 +54,7 @@ type options struct {
 
 func (o options) forLayers() layer.Options {
 	return layer.Options{
-		UIDMap: o.UIDMap, GIDMap: o.GIDMap, Rootless: o.Rootless, KeepDirlinks: o.KeepDirlinks,
+		UIDMap: o.UIDMap, GIDMap: o.GIDMap, Rootless: o.Rootless, NoDevices: o.NoDevices, KeepDirlinks: o.KeepDirlinks,
 		Sniff: o.Sniff, Existing: o.Existing, Digests: o.Digests, BottomUp: o.BottomUp, MaxLayerBytes: o.MaxLayerBytes,
 	}
 }
@@ -121,6 +122,7 @@ func (p *plan) setOwners(inv *cli.Invocation) (err error) {
 	if os.Geteuid() != 0 && !mapped && p.tar == "" {
 		o.Rootless = true
 	}
+	o.NoDevices = os.Geteuid() != 0
 	return nil
 }
 

@@ -2,7 +2,6 @@ package confine
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 )
 
 // Child is a process to be started behind the wall.
@@ -22,6 +23,10 @@ type Child struct {
 	Name string
 	// Dir is the one directory that it may write.
 	Dir string
+	// UIDs and GIDs hold, as the host's side of maps, the owners that the
+	// child shall be able to give files to. Root needs none; an ordinary
+	// user's child can, without them, but give files to that user.
+	UIDs, GIDs idmap.Map
 	// Stderr takes what the child prints when it crashes.
 	Stderr io.Writer
 	// Message is called with each message of the child, in turn.
@@ -46,7 +51,7 @@ func (c *Child) Run(ctx context.Context, job, result any) error {
 	o := order{Dir: c.Dir, Device: st.Dev, Inode: st.Ino, Wall: true, Job: encoded}
 	err = c.start(ctx, o, result)
 	var noWall *noWallError
-	if errors.As(err, &noWall) && os.Geteuid() != 0 {
+	if errors.As(err, &noWall) && os.Geteuid() != 0 && len(c.UIDs)+len(c.GIDs) == 0 {
 		if c.NoWall != nil {
 			c.NoWall(noWall.err)
 		}
@@ -80,10 +85,14 @@ func (c *Child) start(ctx context.Context, o order, result any) error {
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = []string{c.Name, Argument}
-	cmd.Stdin = bytes.NewReader(input)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("confine: %w", err)
+	}
 	cmd.Stderr = c.Stderr
 	cmd.ExtraFiles = []*os.File{theirs}
-	cmd.SysProcAttr = attributes(o.Wall)
+	mapped := os.Geteuid() != 0 && len(c.UIDs)+len(c.GIDs) > 0
+	cmd.SysProcAttr = attributes(o.Wall, mapped)
 	if err := cmd.Start(); err != nil {
 		_ = theirs.Close()
 		if o.Wall && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL)) {
@@ -92,6 +101,11 @@ func (c *Child) start(ctx context.Context, o order, result any) error {
 		return fmt.Errorf("start the confined process: %w", err)
 	}
 	_ = theirs.Close() // the child has its own
+	if err := c.tell(ctx, cmd.Process.Pid, mapped, stdin, input); err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return err
+	}
 	answered, err := c.listen(ours, result)
 	waited := cmd.Wait()
 	switch {
@@ -105,21 +119,44 @@ func (c *Child) start(ctx context.Context, o order, result any) error {
 	return nil
 }
 
+// tell gives the child its order, once its user namespace has all its ids. A
+// child that died before has said why on its own channel.
+func (c *Child) tell(ctx context.Context, pid int, mapped bool, stdin io.WriteCloser, input []byte) error {
+	if mapped {
+		if err := c.mapOwners(ctx, pid); err != nil {
+			return err
+		}
+	}
+	_, err := stdin.Write(input)
+	if err != nil && !errors.Is(err, unix.EPIPE) {
+		return fmt.Errorf("tell the confined process: %w", err)
+	}
+	if err := stdin.Close(); err != nil {
+		return fmt.Errorf("tell the confined process: %w", err)
+	}
+	return nil
+}
+
 // attributes make the namespace. An ordinary user owns a user namespace first,
 // in which the ids stay what they are; the capabilities in it must be ambient
 // to outlive the start of the program.
-func attributes(wall bool) *syscall.SysProcAttr {
+func attributes(wall, mapped bool) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if !wall {
 		return attr
 	}
 	attr.Cloneflags = unix.CLONE_NEWNS
-	if uid := os.Geteuid(); uid != 0 {
-		attr.Cloneflags |= unix.CLONE_NEWUSER
+	uid, gid := os.Geteuid(), os.Getegid()
+	if uid == 0 {
+		return attr
+	}
+	attr.Cloneflags |= unix.CLONE_NEWUSER
+	attr.AmbientCaps = []uintptr{
+		unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_CHOWN, unix.CAP_FSETID, unix.CAP_SETFCAP,
+	}
+	if !mapped {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		gid := os.Getegid()
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
-		attr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER}
 	}
 	return attr
 }

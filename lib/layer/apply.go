@@ -193,6 +193,9 @@ func (a *applier) describe(n *node, e *entry) error {
 	if err := a.inRange(e); err != nil {
 		return err
 	}
+	if a.overlay && n.explicit == never && len(n.dir.children) > 0 {
+		a.side.Late = append(a.side.Late, n.path())
+	}
 	a.touch(n)
 	n.explicit = a.layer
 	n.ino.mode, n.ino.uid, n.ino.gid = e.mode, e.uid, e.gid
@@ -256,7 +259,7 @@ func (a *applier) fill(n *node, e *entry, r *tarReader) error {
 	if e.kind == flagSymlink {
 		n.ino.mode, n.ino.link, n.ino.size = 0o777, e.link, int64(len(e.link))
 	}
-	if a.opt.Rootless && (e.kind == flagChar || e.kind == flagBlock) {
+	if a.opt.NoDevices && (e.kind == flagChar || e.kind == flagBlock) {
 		n.ino.device, n.ino.deviceMode = e.kind, e.mode
 		n.ino.kind, n.ino.mode = flagRegular, 0
 	}

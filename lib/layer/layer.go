@@ -34,9 +34,12 @@ type Options struct {
 	UIDMap idmap.Map
 	GIDMap idmap.Map
 	// Rootless leaves every file to the caller and keeps the owner of the
-	// image in the xattr user.rootlesscontainers. Devices become empty
-	// files without permissions; Result.Placeholders lists them.
+	// image in the xattr user.rootlesscontainers.
 	Rootless bool
+	// NoDevices makes devices, which only root can make, empty files
+	// without permissions; Result.Placeholders lists them. Rootless implies
+	// it.
+	NoDevices bool
 	// KeepDirlinks keeps a symlink that leads to a directory when a layer
 	// has a directory of its name.
 	KeepDirlinks bool
@@ -91,6 +94,7 @@ func (o Options) withDefaults() Options {
 	if o.Writers <= 0 {
 		o.Writers = max(2, runtime.GOMAXPROCS(0))
 	}
+	o.NoDevices = o.NoDevices || o.Rootless
 	if o.Warn == nil {
 		o.Warn = func(string, ...any) {}
 	}
@@ -142,7 +146,7 @@ type Result struct {
 	tree *applier
 }
 
-// Placeholder is a device that Rootless has made an empty file.
+// Placeholder is a device that NoDevices has made an empty file.
 type Placeholder struct {
 	Path string `json:"path"`
 	// Type is "char" or "block".
@@ -165,6 +169,12 @@ type Sidecar struct {
 	// WhiteoutDirs are the directories with whiteouts in them. Where no other
 	// layer has the directory, overlayfs lists the names of the whiteouts.
 	WhiteoutDirs []string `json:"whiteoutDirs,omitempty"`
+	// Phantoms are those of Implied that hold nothing but whiteouts. Where no
+	// lower layer has the directory, there is none.
+	Phantoms []string `json:"phantoms,omitempty"`
+	// Late are directories whose entry came after entries below them: those
+	// went through what a lower layer has there, if it is a symlink.
+	Late []string `json:"late,omitempty"`
 	// LowerLinks are hard links to files of lower layers. They are not in
 	// the directory.
 	LowerLinks []LowerLink `json:"lowerLinks,omitempty"`

@@ -84,6 +84,9 @@ type directory struct {
 	// remade was removed by its own layer first, so that it is opaque, and
 	// what lower layers said of it no longer counts.
 	remade bool
+	// marked has an opaque marker, which makes a directory where there is
+	// none; whiteouts alone do not.
+	marked bool
 	// existing was there before the first layer: only what is asked for is
 	// changed, and what it holds is read when it is first needed.
 	existing bool

@@ -239,6 +239,7 @@ func (a *applier) placeholders() []Placeholder {
 func (a *applier) sidecar() *Sidecar {
 	s := a.side
 	s.RootOpaque = a.root.dir.opaque
+	phantoms := make(map[*node]bool)
 	_ = a.root.walk(func(n *node) error {
 		s.Entries++
 		switch {
@@ -255,10 +256,31 @@ func (a *applier) sidecar() *Sidecar {
 			s.Bytes += n.ino.size
 		}
 		return nil
-	}, nil)
+	}, func(n *node) error {
+		if n.phantom(phantoms) {
+			phantoms[n] = true
+			s.Phantoms = append(s.Phantoms, n.path())
+		}
+		return nil
+	})
 	slices.Sort(s.Implied)
 	slices.Sort(s.Remade)
+	slices.Sort(s.Phantoms)
 	slices.Sort(s.WhiteoutDirs)
 	s.WhiteoutDirs = slices.Compact(s.WhiteoutDirs)
 	return &s
+}
+
+// phantom reports whether a directory was invented for whiteouts alone, given
+// which of its children were.
+func (n *node) phantom(phantoms map[*node]bool) bool {
+	if n.parent == nil || n.dir == nil || n.explicit != never || n.dir.marked {
+		return false
+	}
+	for _, c := range n.dir.children {
+		if c.ino.kind != flagWhiteout && !phantoms[c] {
+			return false
+		}
+	}
+	return true
 }

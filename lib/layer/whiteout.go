@@ -30,7 +30,7 @@ func (a *applier) opaque(dir []string) error {
 		return err
 	}
 	if a.overlay {
-		parent.dir.opaque = true
+		parent.dir.opaque, parent.dir.marked = true, true
 		return nil
 	}
 	if _, err := a.child(parent, ""); err != nil { // reads an existing directory
