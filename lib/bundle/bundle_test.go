@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,7 +64,7 @@ func TestStateRoundTrip(t *testing.T) {
 	must(t, b.WriteState(got))
 	second, err := os.ReadFile(filepath.Join(b.Dir, StateFile))
 	must(t, err)
-	if string(first) != string(second) {
+	if !bytes.Equal(first, second) {
 		t.Errorf("a state written twice differs:\n%s\n%s", first, second)
 	}
 	if names := list(t, b.Dir); len(names) != 1 {

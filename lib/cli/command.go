@@ -165,16 +165,10 @@ func (c *Command) exitStatus(err error) int {
 	if c.OwnFailure != 0 {
 		return c.OwnFailure
 	}
-	switch fault.Kind(err) {
-	case fault.ErrUsage:
-		return 2
-	case fault.ErrNotFound:
-		return 3
-	case fault.ErrTemporary:
-		return 4
-	case fault.ErrRefused:
-		return 5
-	default:
-		return 1
+	for kind, code := range map[error]int{fault.ErrUsage: 2, fault.ErrNotFound: 3, fault.ErrTemporary: 4, fault.ErrRefused: 5} {
+		if errors.Is(fault.Kind(err), kind) {
+			return code
+		}
 	}
+	return 1
 }

@@ -156,7 +156,7 @@ func waitForEnter(explain.Step) error {
 		return fault.Hint(fmt.Errorf("wait for Enter: %w", err), "--step needs a terminal; use -x without it")
 	}
 	defer tty.Close()
-	if _, err := io.WriteString(tty, "-- Enter to go on, Ctrl-C to stop --"); err != nil {
+	if _, err := tty.WriteString("-- Enter to go on, Ctrl-C to stop --"); err != nil {
 		return fmt.Errorf("wait for Enter: %w", err)
 	}
 	if _, err := bufio.NewReader(tty).ReadString('\n'); err != nil {

@@ -45,7 +45,8 @@ func permute(words []string, flags []Flag) (arguments, error) {
 		if !needsValue {
 			continue
 		}
-		if i++; i >= len(words) || words[i] == "--" {
+		i++
+		if i >= len(words) || words[i] == "--" {
 			return arguments{}, fault.Usage("flag %s needs a value", w)
 		}
 		// Joined by "=", so that a value that begins with a dash stays one.

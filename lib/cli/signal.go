@@ -39,7 +39,7 @@ func (c *Command) signals(log *Log) (context.Context, func()) {
 					cancel(&interrupted{number})
 				default:
 					log.line("error", "second signal, giving up without cleaning up")
-					os.Exit(128 + int(number))
+					os.Exit(128 + int(number)) //nolint:forbidigo // asked for twice
 				}
 			}
 		}

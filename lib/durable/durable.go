@@ -67,7 +67,7 @@ func replace(path string, fill func(*os.File) error) error {
 	if err == nil {
 		err = f.Rename(path)
 	}
-	if err = errors.Join(err, f.Drop()); err != nil {
+	if err := errors.Join(err, f.Drop()); err != nil {
 		return err
 	}
 	return SyncDir(dir)

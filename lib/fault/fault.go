@@ -88,7 +88,7 @@ func Hint(err error, format string, args ...any) error {
 func Hints(err error) []string {
 	var hints []string
 	walk(err, func(e error) {
-		if h, ok := e.(*hinted); ok {
+		if h, ok := e.(*hinted); ok { //nolint:errorlint // walk visits each error itself
 			hints = append(hints, h.hint)
 		}
 	})
@@ -100,7 +100,7 @@ func walk(err error, visit func(error)) {
 	if err == nil {
 		return
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // the tree is what is wanted
 	case interface{ Unwrap() error }:
 		walk(e.Unwrap(), visit)
 	case interface{ Unwrap() []error }:

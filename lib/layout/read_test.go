@@ -171,20 +171,20 @@ func TestNestingIsBounded(t *testing.T) {
 
 // TestDamage damages a good layout in one way after another.
 func TestDamage(t *testing.T) {
-	blob := func(t *testing.T, dir string, d digest.Digest) string {
+	blob := func(dir string, d digest.Digest) string {
 		return filepath.Join(dir, "blobs", "sha256", d.Encoded())
 	}
 	layer := func(t *testing.T, dir string) string {
 		img, err := resolve(dir, Platform{})
 		must(t, err)
-		return blob(t, dir, img.Manifest.Layers[0].Digest)
+		return blob(dir, img.Manifest.Layers[0].Digest)
 	}
-	replace := func(t *testing.T, path string, make func()) {
+	replace := func(t *testing.T, path string, anew func()) {
 		must(t, os.Remove(path))
-		make()
+		anew()
 	}
 	for name, damage := range map[string]func(t *testing.T, dir string, desc ispec.Descriptor){
-		"manifest flipped": func(t *testing.T, dir string, desc ispec.Descriptor) { flip(t, blob(t, dir, desc.Digest), 10) },
+		"manifest flipped": func(t *testing.T, dir string, desc ispec.Descriptor) { flip(t, blob(dir, desc.Digest), 10) },
 		"layer flipped":    func(t *testing.T, dir string, _ ispec.Descriptor) { flip(t, layer(t, dir), 3) },
 		"layer longer":     func(t *testing.T, dir string, _ ispec.Descriptor) { grow(t, layer(t, dir), "x") },
 		"layer shorter":    func(t *testing.T, dir string, _ ispec.Descriptor) { must(t, os.Truncate(layer(t, dir), 5)) },
@@ -251,7 +251,7 @@ func readWhole(dir string) error {
 			return err
 		}
 		_, err = io.Copy(io.Discard, r)
-		if err = errors.Join(err, r.Close()); err != nil {
+		if err := errors.Join(err, r.Close()); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -202,7 +201,7 @@ func (m *layerMaker) tar(out io.Writer, i int) error {
 	files := m.shape.files / m.shape.layers
 	mean := m.shape.bytes / int64(m.shape.files)
 	lower := len(m.known)
-	for n := 0; n < files; n++ {
+	for n := range files {
 		if n%24 == 0 && !m.shape.sparse {
 			if err := m.directory(w, m.newDir()); err != nil {
 				return err
@@ -268,18 +267,4 @@ func (m *layerMaker) file(w *tar.Writer, name string, mean int64) error {
 		size -= n
 	}
 	return nil
-}
-
-// layoutBytes is the size of all blobs.
-func layoutBytes(layout string) (int64, error) {
-	var total int64
-	err := filepath.WalkDir(filepath.Join(layout, "blobs"), func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		total += info.Size()
-		return err
-	})
-	return total, err
 }

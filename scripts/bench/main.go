@@ -15,9 +15,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 )
 
 // bench is one run of the whole.
@@ -216,8 +216,8 @@ func (b *bench) freshDir() (undo func() error, dir string, err error) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, "", err
 		}
-		err = syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12g,nr_inodes=1000000")
-		return func() error { return syscall.Unmount(dir, 0) }, dir, err
+		err = unix.Mount("tmpfs", dir, "tmpfs", 0, "size=12g,nr_inodes=1000000")
+		return func() error { return unix.Unmount(dir, 0) }, dir, err
 	}
 	f, err := newFreshFS(b.work, 12<<30)
 	if err != nil {
@@ -251,7 +251,7 @@ func (b *bench) startRegistry() error {
 
 func (b *bench) stopRegistry() {
 	if b.registryCmd != nil {
-		_ = b.registryCmd.Process.Signal(syscall.SIGTERM)
+		_ = b.registryCmd.Process.Signal(unix.SIGTERM)
 		_ = b.registryCmd.Wait()
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sample is one run of one contender.
@@ -23,7 +25,7 @@ type sample struct {
 
 // measured runs the command and takes its time. A run that fails counts as no
 // run: an error that ends early would be the fastest of all.
-func measured(dir string, argv []string, env []string) (sample, error) {
+func measured(dir string, argv, env []string) (sample, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), env...)
@@ -66,7 +68,7 @@ func median[T int64 | time.Duration](samples []sample, of func(sample) T) T {
 
 // settle waits for writeback to end, so that one contender does not pay for
 // what another wrote.
-func settle() { syscall.Sync() }
+func settle() { unix.Sync() }
 
 // dropCaches empties the page cache, for the cold runs.
 func dropCaches() error {

@@ -27,6 +27,7 @@ type result struct {
 func (r result) wall() time.Duration {
 	return median(r.Samples, func(s sample) time.Duration { return s.Wall })
 }
+
 func (r result) cpu() time.Duration {
 	return median(r.Samples, func(s sample) time.Duration { return s.CPU })
 }

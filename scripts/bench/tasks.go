@@ -70,7 +70,7 @@ var tasks = []task{
 			},
 			{
 				name: "gzip|tar", needs: []string{"gzip", "tar"},
-				argv: func(r *run) []string {
+				argv: func(*run) []string {
 					return shell(`mkdir rootfs; for l in $(cat "$1"); do $(case $l in *.zst) echo zstd;; *) echo gzip;; esac) -dc <"${l%.*}" | tar -xpf - -C rootfs --numeric-owner --delay-directory-restore; done`, "layers")
 				},
 				prepare: listLayers,

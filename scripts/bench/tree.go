@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // treeDigest is a digest over the names, types, modes, owners, sizes, times,
@@ -17,40 +19,43 @@ import (
 func treeDigest(root string) (string, error) {
 	sum := sha256.New()
 	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
+		if err != nil || path == root {
 			return err
 		}
-		var st syscall.Stat_t
-		if err := syscall.Lstat(path, &st); err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		if rel == "." {
-			return nil
-		}
-		size, links := st.Size, st.Nlink
-		if st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
-			size, links = 0, 0
-		}
-		fmt.Fprintf(sum, "%q %o %d %d %d %d %d.%d ", rel, st.Mode, st.Uid, st.Gid, size, links, st.Mtim.Sec, st.Mtim.Nsec)
-		switch st.Mode & syscall.S_IFMT {
-		case syscall.S_IFLNK:
-			target, err := os.Readlink(path)
-			fmt.Fprintf(sum, "%q", target)
-			return err
-		case syscall.S_IFREG:
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			_, err = io.Copy(sum, f)
-			return err
-		}
-		return nil
+		return addEntry(sum, root, path)
 	})
 	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// addEntry adds one file, directory or link. A hash takes any write.
+func addEntry(sum hash.Hash, root, path string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return err
+	}
+	rel, err := filepath.Rel(root, path)
+	if err != nil {
+		return err
+	}
+	size, links := st.Size, st.Nlink
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		size, links = 0, 0
+	}
+	sum.Write(fmt.Appendf(nil, "%q %o %d %d %d %d %d.%d ", rel, st.Mode, st.Uid, st.Gid, size, links, st.Mtim.Sec, st.Mtim.Nsec))
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		target, err := os.Readlink(path)
+		sum.Write(fmt.Appendf(nil, "%q", target))
+		return err
+	case unix.S_IFREG:
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(sum, f)
+		return err
+	default:
+		return nil
+	}
 }

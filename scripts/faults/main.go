@@ -23,8 +23,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := start(ctx); err != nil {
+	err := start(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "faults: error:", err)
 		os.Exit(1)
 	}
@@ -36,7 +37,7 @@ type sweep struct {
 	counts           map[string]map[string]int
 }
 
-func start(ctx context.Context) error {
+func start(ctx context.Context) (err error) {
 	points := flag.Int("points", 500, "try `N` points, chosen by the seed")
 	seed := flag.Uint64("seed", 1, "`NUMBER` that chooses the points")
 	only := flag.String("op", "", "comma-separated `OPERATIONS`; all when empty")
@@ -54,7 +55,7 @@ func start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(s.work)
+	defer func() { err = errors.Join(err, os.RemoveAll(s.work)) }()
 	var chosen []point
 	if *one != "" {
 		p, err := parsePoint(*one)

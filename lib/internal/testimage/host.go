@@ -90,7 +90,7 @@ func Shared(t testing.TB, name string) string {
 		}
 		path := filepath.Join(filepath.Dir(dir), "shared", name)
 		if _, err := os.Stat(path); err != nil {
-			t.Skipf("test material %s is not here; the tests of generated images cover the same classes", filepath.Join("../shared", name))
+			t.Skipf("test material %s is not here; the tests of generated images cover the same classes", filepath.Join("..", "shared", name))
 		}
 		return path
 	}
