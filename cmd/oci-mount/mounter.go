@@ -248,7 +248,7 @@ func (m *mounter) furnish(stage *bundle.Staging, s *stack) error {
 	switch {
 	case m.ReadOnly:
 		// The kernel wants two layers when there is no upper.
-		return s.furnish(stage.Dir, m.Bundle, "", len(s.layers) < 2)
+		return s.furnish(stage.Dir, m.Bundle, "", len(s.shown()) < 2)
 	case m.Size > 0:
 		// The true upper is made in the tmpfs, from the fixup layer.
 		if err := os.Mkdir(upper, 0o700); err != nil {

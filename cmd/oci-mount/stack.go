@@ -25,8 +25,12 @@ const maxLayers = overlay.MaxLowers - 1
 type stack struct {
 	// own are directories of the bundle, to be stacked on top of the layers.
 	own []string
-	// layers are those in the store, the topmost first.
-	layers    []overlay.Layer
+	// layers are those in the store, the topmost first, of which those from
+	// hidden on have nothing to show but the metadata of the root.
+	layers []overlay.Layer
+	hidden int
+	// index tells for each of them which layer of the image it is.
+	index     []int
 	userXattr bool
 	// namespace maps the ids of the layers; nil for no map.
 	namespace *os.File
@@ -45,50 +49,62 @@ func (s *stack) close() {
 }
 
 // stack brings the layers of the image into the store, and opens them.
-func (m *mounter) stack(ctx context.Context, image *layout.Image, source *layout.Layout) (s *stack, err error) {
+func (m *mounter) stack(ctx context.Context, image *layout.Image, source *layout.Layout) (*stack, error) {
 	f := filler{mounter: m, source: source, layers: layersOf(image)}
 	entries, err := f.fill(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s = &stack{userXattr: m.userXattr}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	dependent := len(entries) - maxLayers - 1
-	for i, e := range slices.Backward(entries) {
-		l, side, err := openEntry(e)
-		if err != nil {
-			return nil, err
-		}
-		s.layers = append(s.layers, l)
-		if len(side.LowerLinks) > 0 {
-			dependent = max(dependent, i)
-		}
-		if side.RootOpaque {
-			break // nothing below shows
-		}
-	}
-	through, err := overlay.ThroughSymlinks(s.layers, m.userXattr)
-	if err != nil {
+	s := &stack{userXattr: m.userXattr}
+	if err := s.open(ctx, &f, entries); err != nil {
+		s.close()
 		return nil, err
-	}
-	if through >= 0 {
-		dependent = max(dependent, len(entries)-1-through)
-	}
-	if dependent >= 0 {
-		if err := s.merge(ctx, &f, dependent); err != nil {
-			return nil, err
-		}
 	}
 	if len(m.IDMap) > 0 {
 		if s.namespace, err = userNamespace(ctx, m.IDMap); err != nil {
+			s.close()
 			return nil, err
 		}
 	}
 	return s, nil
+}
+
+// open opens the layers, and merges those that cannot be stacked.
+func (s *stack) open(ctx context.Context, f *filler, entries []store.Entry) error {
+	dependent := len(entries) - maxLayers - 1
+	s.hidden = len(entries)
+	seen := make(map[string]bool)
+	for i, e := range slices.Backward(entries) {
+		if seen[e.Path] {
+			// The same layer again: all that it holds, and all that it
+			// hides, is on top already. The kernel takes no layer twice.
+			continue
+		}
+		seen[e.Path] = true
+		l, side, err := openEntry(e)
+		if err != nil {
+			return err
+		}
+		s.layers, s.index = append(s.layers, l), append(s.index, i)
+		if len(side.LowerLinks) > 0 {
+			dependent = max(dependent, i)
+		}
+		if side.RootOpaque {
+			s.hidden = min(s.hidden, len(s.layers))
+		}
+	}
+	through, err := overlay.ThroughSymlinks(s.layers, s.userXattr)
+	if err != nil {
+		return err
+	}
+	if through >= 0 {
+		dependent = max(dependent, s.index[through])
+	}
+	if dependent >= 0 {
+		err = s.merge(ctx, f, dependent)
+	}
+	s.hidden = min(s.hidden, len(s.layers))
+	return err
 }
 
 // merge puts one directory in the place of the layers 0 to top. Some of them
@@ -100,7 +116,10 @@ func (s *stack) merge(ctx context.Context, f *filler, top int) error {
 	if err != nil {
 		return err
 	}
-	keep := min(len(f.layers)-1-top, len(s.layers))
+	keep := 0
+	for keep < len(s.index) && s.index[keep] > top {
+		keep++
+	}
 	for _, l := range s.layers[keep:] {
 		if l.Mount != nil {
 			l.Mount.Close()
@@ -116,7 +135,10 @@ func openEntry(e store.Entry) (overlay.Layer, *layer.Sidecar, error) {
 	if err := e.Sidecar(side); err != nil {
 		return overlay.Layer{}, nil, err
 	}
-	l := overlay.Layer{Lower: overlay.Lower{Path: e.Path}, Implied: side.Implied}
+	l := overlay.Layer{
+		Lower: overlay.Lower{Path: e.Path}, Implied: side.Implied, Remade: side.Remade,
+		WhiteoutDirs: side.WhiteoutDirs, Phantoms: side.Phantoms, Late: side.Late,
+	}
 	if e.Image {
 		var err error
 		if l.Lower, err = overlay.OpenErofs(e.Path); err != nil {
@@ -190,10 +212,13 @@ func (s *stack) copyRoot(from, upper string) error {
 	return overlay.CopyRoot(upper, l, s.userXattr)
 }
 
+// shown are the layers to be mounted.
+func (s *stack) shown() []overlay.Layer { return s.layers[:s.hidden] }
+
 // paths are those of the lowers, the topmost first.
 func (s *stack) paths() []string {
 	paths := slices.Clone(s.own)
-	for _, l := range s.layers {
+	for _, l := range s.shown() {
 		paths = append(paths, l.Path)
 	}
 	return paths
@@ -205,7 +230,7 @@ func (s *stack) lowers() (list []overlay.Lower, done func(), err error) {
 	for _, dir := range s.own {
 		list = append(list, overlay.Lower{Path: dir})
 	}
-	for _, l := range s.layers {
+	for _, l := range s.shown() {
 		list = append(list, l.Lower)
 	}
 	if s.namespace == nil {
