@@ -1,6 +1,7 @@
 package layer
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -66,10 +67,22 @@ func (a *applier) cut(n *node) error {
 	return nil
 }
 
+// errNoDirectory says that the layer has a file, or a whiteout, where it has a
+// whiteout further down: that one has nothing left to remove.
+var errNoDirectory = errors.New("not a directory")
+
 // keepWhiteout puts the whiteout into the tree of a layer in overlay form.
 // A directory of the same name hides what is below it instead.
 func (a *applier) keepWhiteout(dir []string, base string) error {
-	parent, err := a.enter(dir)
+	parent, err := a.resolve(dir, func(parent *node, name string, n *node) (*node, error) {
+		if n != nil {
+			return nil, errNoDirectory
+		}
+		return a.replaceByDir(parent, strings.Clone(name), nil)
+	})
+	if errors.Is(err, errNoDirectory) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
