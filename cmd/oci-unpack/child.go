@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,8 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 	// Only here, in a process of its own, may the umask be changed: files
 	// then get their mode by being made.
 	unix.Umask(0)
+	// The tree in memory is what lives long; the rest is bounded by budgets.
+	debug.SetGCPercent(50)
 	images, err := layout.Open(j.Layout)
 	if err != nil {
 		return nil, err

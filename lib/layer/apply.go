@@ -61,7 +61,8 @@ func newApplier(ctx context.Context, opt Options, s store) *applier {
 // every umask gives it.
 func (n *node) imply() {
 	n.ino.mode, n.ino.uid, n.ino.gid = 0o755, 0, 0
-	n.ino.mtime, n.ino.xattrs = timespec{}, nil
+	n.ino.mtime = timespec{}
+	n.ino.setXattrs(nil)
 	n.explicit = never
 }
 
@@ -199,7 +200,8 @@ func (a *applier) describe(n *node, e *entry) error {
 	a.touch(n)
 	n.explicit = a.layer
 	n.ino.mode, n.ino.uid, n.ino.gid = e.mode, e.uid, e.gid
-	n.ino.mtime, n.ino.xattrs = e.mtime, a.xattrs(e)
+	n.ino.mtime = e.mtime
+	n.ino.setXattrs(a.xattrs(e))
 	return nil
 }
 
@@ -253,15 +255,20 @@ func (a *applier) fill(n *node, e *entry, r *tarReader) error {
 	n.explicit = a.layer
 	n.ino = &inode{
 		kind: e.kind, mode: e.mode, uid: e.uid, gid: e.gid, nlink: 1, mtime: e.mtime,
-		size: e.size, major: e.major, minor: e.minor, xattrs: a.xattrs(e),
-		layer: a.layer, ordinal: a.ordinal,
+		size: e.size, layer: a.layer, ordinal: a.ordinal,
 	}
-	if e.kind == flagSymlink {
-		n.ino.mode, n.ino.link, n.ino.size = 0o777, e.link, int64(len(e.link))
-	}
-	if a.opt.NoDevices && (e.kind == flagChar || e.kind == flagBlock) {
-		n.ino.device, n.ino.deviceMode = e.kind, e.mode
-		n.ino.kind, n.ino.mode = flagRegular, 0
+	n.ino.setXattrs(a.xattrs(e))
+	switch e.kind {
+	case flagSymlink:
+		n.ino.mode, n.ino.size = 0o777, int64(len(e.link))
+		n.ino.own().link = strings.Clone(e.link)
+	case flagChar, flagBlock:
+		more := n.ino.own()
+		more.major, more.minor = e.major, e.minor
+		if a.opt.NoDevices {
+			more.device, more.deviceMode = e.kind, e.mode
+			n.ino.kind, n.ino.mode = flagRegular, 0
+		}
 	}
 	if n.ino.kind == flagRegular {
 		return a.store.file(n, r)

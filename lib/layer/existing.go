@@ -59,7 +59,7 @@ func (d *disk) children(n *node) error {
 		case flagDir:
 			c.dir = &directory{existing: true, unread: true}
 		case flagSymlink:
-			if c.ino.link, err = readlink(h.fd, name); err != nil {
+			if c.ino.own().link, err = readlink(h.fd, name); err != nil {
 				return fmt.Errorf("read link %s/%s: %w", n.path(), name, err)
 			}
 		default:

@@ -103,12 +103,12 @@ func (f *flattener) begin() error {
 }
 
 func (f *flattener) header(n *node, path string, kind byte) error {
-	ino := n.ino
+	ino, more := n.ino, n.ino.more()
 	uid, gid := f.tree.opt.owner(ino)
 	h := &tar.Header{
-		Typeflag: kind, Name: path, Linkname: ino.link, Mode: int64(ino.mode), Uid: int(uid), Gid: int(gid),
+		Typeflag: kind, Name: path, Linkname: more.link, Mode: int64(ino.mode), Uid: int(uid), Gid: int(gid),
 		ModTime: time.Unix(ino.mtime.sec, int64(ino.mtime.nsec)), Format: tar.FormatPAX,
-		Devmajor: int64(ino.major), Devminor: int64(ino.minor), PAXRecords: map[string]string{},
+		Devmajor: int64(more.major), Devminor: int64(more.minor), PAXRecords: map[string]string{},
 	}
 	switch kind {
 	case tar.TypeDir:
@@ -116,7 +116,7 @@ func (f *flattener) header(n *node, path string, kind byte) error {
 	case tar.TypeReg:
 		h.Size = ino.size
 	}
-	for _, x := range ino.xattrs {
+	for _, x := range more.xattrs {
 		if x.value != "" { // PAX has no form for it
 			h.PAXRecords[paxXattr+x.name] = x.value
 		}

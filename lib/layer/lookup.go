@@ -63,10 +63,11 @@ func (a *applier) resolve(parts []string, missing func(parent *node, name string
 			if hops++; hops > maxHops {
 				return nil, fault.Refused("more than %d symlinks in the path: a loop", maxHops)
 			}
-			if strings.HasPrefix(n.ino.link, "/") {
+			target := n.ino.more().link
+			if strings.HasPrefix(target, "/") {
 				cur = a.root
 			}
-			targets = append(targets, n.ino.link)
+			targets = append(targets, target)
 			continue
 		}
 		if n == nil || n.dir == nil {

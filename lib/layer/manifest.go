@@ -28,17 +28,17 @@ var manifestTypes = map[byte]mtree.Type{
 }
 
 func (a *applier) manifestEntry(n *node, path string) *mtree.Entry {
-	ino := n.ino
+	ino, more := n.ino, n.ino.more()
 	e := &mtree.Entry{
 		Path: path, Type: manifestTypes[ino.kind], Mode: uint32(ino.mode),
 		Size: ino.size, NLink: uint32(ino.nlink), SHA256: ino.digest, NoSHA256: !a.opt.Digests,
-		MTime: ino.mtime.sec, Link: ino.link, Major: ino.major, Minor: ino.minor,
+		MTime: ino.mtime.sec, Link: more.link, Major: more.major, Minor: more.minor,
 	}
 	e.UID, e.GID = a.opt.owner(ino)
 	if ino.kind != flagDir && ino.kind != flagRegular {
 		return e
 	}
-	for _, x := range ino.xattrs {
+	for _, x := range more.xattrs {
 		e.Xattrs = append(e.Xattrs, mtree.Xattr{Name: x.name, Value: x.value})
 	}
 	return e

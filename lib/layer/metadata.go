@@ -49,14 +49,15 @@ func (t timespec) unix() [2]unix.Timespec {
 // the file system does not take is left out with a warning: the files
 // themselves are worth more.
 func (d *disk) setXattrs(ino *inode, set func(name string, value []byte) error) error {
+	xattrs := ino.more().xattrs
 	if d.opt.Rootless && (ino.kind == flagRegular || ino.kind == flagDir) {
 		if owner := rootlessOwner(ino.uid, ino.gid); owner != "" {
-			ino.xattrs = append(slices.Clone(ino.xattrs), xattr{rootlessXattr, owner})
-			slices.SortFunc(ino.xattrs, func(a, b xattr) int { return strings.Compare(a.name, b.name) })
+			xattrs = append(slices.Clone(xattrs), xattr{rootlessXattr, owner})
+			slices.SortFunc(xattrs, func(a, b xattr) int { return strings.Compare(a.name, b.name) })
 		}
 	}
 	var kept []xattr
-	for _, x := range ino.xattrs {
+	for _, x := range xattrs {
 		err := eintr(func() error { return set(x.name, []byte(x.value)) })
 		switch {
 		case err == nil:
@@ -69,7 +70,7 @@ func (d *disk) setXattrs(ino *inode, set func(name string, value []byte) error) 
 			return fmt.Errorf("set xattr %s: %w", x.name, err)
 		}
 	}
-	ino.xattrs = kept // what the manifest shall say
+	ino.setXattrs(kept) // what the manifest shall say
 	return nil
 }
 
@@ -115,16 +116,16 @@ func (w *writer) leaf(t *task) error {
 
 func makeNode(dir int, name string, ino *inode) error {
 	var err error
-	mode := uint32(ino.mode & 0o777)
+	more, mode := ino.more(), uint32(ino.mode&0o777)
 	switch ino.kind {
 	case flagSymlink:
-		err = unix.Symlinkat(ino.link, dir, name)
+		err = unix.Symlinkat(more.link, dir, name)
 	case flagFifo:
 		err = unix.Mknodat(dir, name, unix.S_IFIFO|mode, 0)
 	case flagChar, flagWhiteout:
-		err = unix.Mknodat(dir, name, unix.S_IFCHR|mode, int(unix.Mkdev(ino.major, ino.minor)))
+		err = unix.Mknodat(dir, name, unix.S_IFCHR|mode, int(unix.Mkdev(more.major, more.minor)))
 	case flagBlock:
-		err = unix.Mknodat(dir, name, unix.S_IFBLK|mode, int(unix.Mkdev(ino.major, ino.minor)))
+		err = unix.Mknodat(dir, name, unix.S_IFBLK|mode, int(unix.Mkdev(more.major, more.minor)))
 	}
 	if err != nil {
 		return fmt.Errorf("create: %w", err)

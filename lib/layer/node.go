@@ -37,39 +37,61 @@ type planned struct {
 	// walked is the layer that last went through the path to one below it,
 	// if no entry has said yet that it is a directory.
 	walked int16
-	// claim is the layer that the file was made from.
-	claim int16
 }
 
 func newPlanned() planned {
-	return planned{hiddenBelow: never, opaqueBelow: never, seen: never, walked: never, claim: never}
+	return planned{hiddenBelow: never, opaqueBelow: never, seen: never, walked: never}
 }
 
-// inode is what hard links share.
+// inode is what hard links share. There is one for each file of the image,
+// so that what few files have stands apart.
 type inode struct {
-	kind     byte // a type flag, or flagWhiteout
-	mode     uint16
-	uid, gid uint32 // of the image
-	nlink    int32
-	mtime    timespec
 	size     int64
-	link     string // target of a symlink
-	major    uint32
-	minor    uint32
-	xattrs   []xattr
+	mtime    timespec
+	digest   [32]byte // set by the writer, before written
+	rare     *rare    // nil for most
+	uid, gid uint32   // of the image
+	nlink    int32
+	ordinal  int32 // of the entry that it came from, in its layer
+	layer    int16
+	mode     uint16
+	kind     byte // a type flag, or flagWhiteout
+	written  atomic.Bool
+}
+
+// rare is what only some files have.
+type rare struct {
+	link         string // target of a symlink
+	major, minor uint32 // of a device
+	xattrs       []xattr
 
 	// device is the type flag of a device that became an empty file, and
 	// deviceMode its permissions.
 	device     byte
 	deviceMode uint16
+}
 
-	// layer and ordinal say which entry of which layer it came from.
-	layer   int16
-	ordinal int32
+// more returns what the inode has of the rare things, for reading.
+func (ino *inode) more() rare {
+	if ino.rare == nil {
+		return rare{}
+	}
+	return *ino.rare
+}
 
-	// The writer sets digest, and then written.
-	digest  [32]byte
-	written atomic.Bool
+// own returns the rare things of the inode, for writing.
+func (ino *inode) own() *rare {
+	if ino.rare == nil {
+		ino.rare = new(rare)
+	}
+	return ino.rare
+}
+
+// setXattrs replaces the attributes.
+func (ino *inode) setXattrs(xattrs []xattr) {
+	if len(xattrs) > 0 || ino.rare != nil {
+		ino.own().xattrs = xattrs
+	}
 }
 
 // flagWhiteout marks a name that hides one of a lower layer, in overlay form.

@@ -223,7 +223,6 @@ func (p *planner) file(n *node, e *entry, r *tarReader, hidden bool) error {
 		p.skipped++
 		return p.admit(e)
 	}
-	n.claim = p.layer
 	n.dir = nil
 	return p.fill(n, e, r)
 }
@@ -247,10 +246,10 @@ func (p *planner) hardlink(n *node, e *entry, hidden bool) error {
 	if hidden || made {
 		return nil
 	}
-	if target.claim != p.layer {
+	if target.ino == nil || target.ino.kind == flagDir || target.ino.layer != p.layer {
 		return errAwkward // its contents went by
 	}
-	n.claim, n.explicit, n.dir, n.ino = p.layer, p.layer, nil, target.ino
+	n.explicit, n.dir, n.ino = p.layer, nil, target.ino
 	n.ino.nlink++
 	p.links = append(p.links, pendingLink{n, target})
 	return nil

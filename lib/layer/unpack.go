@@ -224,10 +224,10 @@ func oneLayer(ctx context.Context, s *stream, i int, idle func(), apply func(int
 func (a *applier) placeholders() []Placeholder {
 	var all []Placeholder
 	_ = a.root.walk(func(n *node) error {
-		if n.ino.device != 0 {
+		if more := n.ino.more(); more.device != 0 {
 			all = append(all, Placeholder{
-				Path: n.path(), Type: actions[n.ino.device], Mode: uint32(n.ino.deviceMode),
-				Major: n.ino.major, Minor: n.ino.minor,
+				Path: n.path(), Type: actions[more.device], Mode: uint32(more.deviceMode),
+				Major: more.major, Minor: more.minor,
 			})
 		}
 		return nil
