@@ -105,10 +105,10 @@ func isConfig(first []byte) bool {
 }
 
 func generateOne(ctx context.Context, inv *cli.Invocation, opt spec.Options, rec pipe.Record) (err error) {
-	src, err := findSource(ctx, inv, rec.Path)
-	if err == nil && rec.Path == "" && rec.Image != "" {
-		err = fault.Hint(fault.Usage("%s is an image, not a bundle", rec.Image), "oci-mount %s | oci-genspec | oci-run", rec.Image)
+	if rec.Path == "" && rec.Kind != "" {
+		return fault.Hint(fault.Usage("%s is not a bundle", rec.Name()), "oci-mount %s | oci-genspec | oci-run", rec.Name())
 	}
+	src, err := findSource(ctx, inv, rec.Path)
 	if err != nil {
 		return err
 	}

@@ -105,10 +105,12 @@ func byName(path []string, n *node, key string) *node {
 	out := &node{kind: kindObject}
 	for _, item := range n.items {
 		name := item.member(key).text()
-		if key == "destination" {
+		element := meaning(append(path[:len(path):len(path)], name), item)
+		if key == "destination" && element.member(key) != nil {
 			name = cleanDestination(item)
+			element.put(key, newString(name))
 		}
-		out.put(elementMark+name, meaning(append(path[:len(path):len(path)], name), item))
+		out.put(elementMark+name, element)
 	}
 	return out
 }

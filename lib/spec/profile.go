@@ -30,7 +30,8 @@ type Profile struct {
 	Pids int64
 	// NoFile is the RLIMIT_NOFILE; 0 leaves the caller's.
 	NoFile uint64
-	// Mounts are the seven base mounts.
+	// Mounts are the seven base mounts; without them there is /proc alone,
+	// which runc cannot start a process without.
 	Mounts bool
 	// ProcOptions are the options of /proc.
 	ProcOptions []string
@@ -89,7 +90,7 @@ func LookupProfile(name string) (*Profile, error) {
 			DefaultPath: true, NoFile: 1024, Mounts: true, MaskedPaths: runcMasked, ReadonlyPaths: readonlyPaths, Devices: true, CgroupNamespace: true,
 		}
 	case "minimal":
-		*p = Profile{Name: name}
+		*p = Profile{Name: name, ProcOptions: nodev}
 	case "hardened":
 		p.Name, p.Capabilities, p.NoNewPrivileges, p.ReadOnly, p.Scratch, p.Pids = name, nil, true, true, true, 512
 	default:
@@ -100,18 +101,17 @@ func LookupProfile(name string) (*Profile, error) {
 
 // baseMounts are the mounts of each engine, parents first.
 func (p *Profile) baseMounts(h *Host) []*node {
+	mounts := []*node{newMount("/proc", "proc", "proc", p.ProcOptions...)}
 	if !p.Mounts {
-		return nil
+		return mounts
 	}
-	mounts := []*node{
-		newMount("/proc", "proc", "proc", p.ProcOptions...),
+	mounts = append(mounts,
 		newMount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
 		newMount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
 		newMount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
 		newMount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
 		newMount("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"),
-		newMount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro"),
-	}
+		newMount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro"))
 	if !h.Mqueue {
 		mounts = slices.Delete(mounts, 4, 5)
 	}
