@@ -20,8 +20,10 @@ exec unshare -m --propagation slave sh -c \
   'umount /sys/fs/cgroup/unified 2>/dev/null; exec crun "$@"' crun "$@"
 `
 
+// runscWrapper works without KVM and network. The sandbox is another user, who
+// cannot reach the TMPDIR of a script.
 const runscWrapper = `#!/bin/sh
-exec runsc --platform=ptrace --network=none "$@"
+TMPDIR=/tmp exec runsc --platform=ptrace --network=none "$@"
 `
 
 // runtimes finds those that are here; each that is not is said once.

@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"sync"
 	"unsafe"
@@ -55,6 +56,14 @@ func (c *children) adopt(pid int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.own[pid] = true
+}
+
+// reapAt reaps whenever a SIGCHLD is told, until there will be no more. The
+// runtime's delete, too, waits for processes that are orphans of this one.
+func (c *children) reapAt(told <-chan os.Signal) {
+	for range told {
+		c.reap()
+	}
 }
 
 // reap waits for orphans that have ended. It looks first (WNOWAIT), and stops

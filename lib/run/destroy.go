@@ -34,6 +34,11 @@ func (r Runtime) knows(id string) bool {
 	if r.State == "" {
 		return false
 	}
+	if r.kind() == kindRunsc {
+		// Not a directory, but files: ID_sandbox:ID.state.
+		found, err := filepath.Glob(filepath.Join(r.State, id+"_sandbox*.state"))
+		return err == nil && len(found) > 0
+	}
 	_, err := os.Lstat(filepath.Join(r.State, id))
 	return err == nil
 }

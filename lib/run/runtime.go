@@ -138,7 +138,7 @@ func (r Runtime) do(ctx context.Context, c call) error {
 	}
 	text := lastError(c.log)
 	if text == "" {
-		text = plainText(caught)
+		text = printed(caught, 0)
 	}
 	return &failure{runtime: r, verb: verb, text: text, err: err}
 }
@@ -185,9 +185,10 @@ func lastError(path string) string {
 	return last
 }
 
-// plainText is what the runtime printed, in one line.
-func plainText(f *os.File) string {
-	data, err := io.ReadAll(io.NewSectionReader(f, 0, maxLog))
+// printed is what the runtime printed to the file from an offset on, in one
+// line.
+func printed(f *os.File, from int64) string {
+	data, err := io.ReadAll(io.NewSectionReader(f, from, maxLog))
 	if err != nil {
 		return ""
 	}

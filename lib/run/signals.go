@@ -29,11 +29,12 @@ var notPassed = []unix.Signal{
 // program runs they wait here.
 type signals struct {
 	caught chan os.Signal
+	child  chan os.Signal
 	pipe   chan os.Signal
 }
 
 func catchSignals() *signals {
-	s := &signals{caught: make(chan os.Signal, 128), pipe: make(chan os.Signal, 1)}
+	s := &signals{caught: make(chan os.Signal, 128), child: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1)}
 	var wanted []os.Signal
 	for n := unix.Signal(1); n <= sigRTMax; n++ {
 		// What was ignored when this process began (nohup) stays ignored.
@@ -42,7 +43,7 @@ func catchSignals() *signals {
 		}
 	}
 	signal.Notify(s.caught, wanted...)
-	signal.Notify(s.caught, unix.SIGCHLD)
+	signal.Notify(s.child, unix.SIGCHLD)
 	// An ignored SIGPIPE would be inherited by the program; a caught one is
 	// not.
 	signal.Notify(s.pipe, unix.SIGPIPE)
@@ -51,6 +52,8 @@ func catchSignals() *signals {
 
 func (s *signals) release() {
 	signal.Stop(s.caught)
+	signal.Stop(s.child)
+	close(s.child)
 	signal.Ignore(unix.SIGPIPE)
 }
 
@@ -91,8 +94,6 @@ func (f *forwarder) pass(caught os.Signal) {
 	sig, ok := caught.(unix.Signal)
 	switch {
 	case !ok:
-	case sig == unix.SIGCHLD:
-		f.children.reap()
 	case sig == unix.SIGWINCH && f.console != nil:
 		f.console.resize()
 	case sig == unix.SIGTSTP:

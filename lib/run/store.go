@@ -193,8 +193,9 @@ func (s *Store) Load(id string) (*Container, error) {
 	return c, nil
 }
 
-// List returns all containers, the oldest first, and sweeps away what a claim
-// that was killed half-way has left.
+// List returns all containers, the oldest first. It sweeps away what a claim
+// that was killed half-way has left, and records that are about nothing any
+// more.
 func (s *Store) List() ([]*Container, error) {
 	s.sweep()
 	entries, err := os.ReadDir(s.dir)
@@ -213,10 +214,27 @@ func (s *Store) List() ([]*Container, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c.obsolete() {
+			_ = c.Forget()
+			continue
+		}
 		all = append(all, c)
 	}
 	slices.SortStableFunc(all, func(a, b *Container) int { return a.Created.Compare(b.Created) })
 	return all, nil
+}
+
+// obsolete reports whether the container has ended, its runtime was told to
+// forget it, and its bundle is gone.
+func (c *Container) obsolete() bool {
+	if c.Bundle == "" || c.Runtime.State == "" || c.Runtime.knows(c.ID) {
+		return false
+	}
+	if _, err := os.Lstat(c.Bundle); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	state, _, err := c.State()
+	return err == nil && state == StateExited
 }
 
 // sweep removes temporary directories whose maker is dead. While it holds the

@@ -32,6 +32,7 @@ func Supervise(plan Plan, open Opener, events Events) (Outcome, error) {
 	if s.children, err = newChildren(); err != nil {
 		return Outcome{}, err
 	}
+	go s.children.reapAt(s.signals.child)
 	if s.claim, err = s.store.claim(plan.Record, plan.Config); err != nil {
 		return Outcome{}, s.store.explainTaken(err, plan.Record.ID)
 	}
@@ -138,6 +139,7 @@ func (s *supervisor) create() error {
 		words = append(words, "--preserve-fds", strconv.Itoa(n))
 	}
 	c.words = append(words, s.rec.ID)
+	before := s.logSize()
 	err := s.rec.Runtime.do(s.ctx(), c)
 	var f *failure
 	if errors.As(err, &f) {
@@ -145,6 +147,9 @@ func (s *supervisor) create() error {
 			return s.rec.Runtime.taken(s.rec.ID, f)
 		}
 		s.created = true // perhaps in part; abandon deletes it
+		if f.text == "" {
+			f.text = s.said(before)
+		}
 		return f.explain()
 	}
 	if err != nil {
@@ -152,6 +157,33 @@ func (s *supervisor) create() error {
 	}
 	s.created = true
 	return nil
+}
+
+// logSize is the size of a log that the container is going to write itself; 0
+// without one.
+func (s *supervisor) logSize() int64 {
+	if s.rec.Log == "" || s.plan.Log.Format != LogRaw {
+		return 0
+	}
+	info, err := os.Stat(s.rec.Log)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// said is what a runtime that does not know --log has printed: the stderr of
+// "create" is that of the container, and so the log.
+func (s *supervisor) said(from int64) string {
+	if s.logSize() <= from {
+		return ""
+	}
+	f, err := os.Open(s.rec.Log)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	return printed(f, from)
 }
 
 // adopt finds the first process of the container, which is this process's
@@ -239,6 +271,7 @@ func (s *supervisor) abandon() error {
 // attend waits for the end of the program, with an ear for signals.
 func (s *supervisor) attend() Outcome {
 	var deadline, kill <-chan time.Time
+	hungUp := s.hungUp()
 	if s.plan.Timeout > 0 {
 		deadline = time.After(s.plan.Timeout)
 	}
@@ -251,7 +284,8 @@ func (s *supervisor) attend() Outcome {
 			f.pass(sig)
 		case <-f.retry():
 			f.again()
-		case <-s.hungUp():
+		case <-hungUp:
+			hungUp = nil
 			// The terminal is gone: the container's own got a SIGHUP when its
 			// master was closed. What does not heed that is not left behind.
 			s.console.close()
