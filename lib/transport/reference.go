@@ -2,6 +2,7 @@ package transport
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -105,6 +106,12 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 	case transport == "docker-archive":
 		t.ref, err = c.newArchiveRef(known, dockerArchive, name, end)
 	case known != nil:
+		if transport == "dir" && end == destination {
+			// The library wants the parent directory to be there.
+			if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+				return nil, fmt.Errorf("create the parent directory: %w", err)
+			}
+		}
 		t.ref, err = known.ParseReference(name)
 	case transport == storageTransport:
 		err = fault.Hint(fault.Usage("this build does not speak %s:", storageTransport),
