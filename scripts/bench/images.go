@@ -2,24 +2,17 @@ package main
 
 import (
 	"archive/tar"
-	"bufio"
-	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/scripts/internal/makeimage"
 )
 
 // shape describes an image of the bench.
@@ -66,70 +59,20 @@ func (s shape) quick() shape {
 // ensure makes the layout of the image below dir, unless it is there.
 func (s shape) ensure(dir string) (layout string, err error) {
 	layout = filepath.Join(dir, s.name)
-	if _, err := os.Stat(filepath.Join(layout, "index.json")); err == nil {
-		return layout, nil
-	}
-	fmt.Fprintf(os.Stderr, "bench: make image %s\n", s.name)
-	temp := layout + ".tmp"
-	if err := os.RemoveAll(temp); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(filepath.Join(temp, "blobs", "sha256"), 0o755); err != nil {
-		return "", err
-	}
-	if err := s.write(temp); err != nil {
-		return "", err
-	}
-	return layout, os.Rename(temp, layout)
-}
-
-func (s shape) write(dir string) error {
-	created := time.Unix(1_700_000_000, 0).UTC()
-	config := ispec.Image{Created: &created, Platform: ispec.Platform{OS: "linux", Architecture: runtime.GOARCH}}
-	config.RootFS.Type = "layers"
-	config.Config.Cmd = []string{"/bin/true"}
-	config.Config.Env = []string{"PATH=/usr/bin:/bin"}
-	manifest := ispec.Manifest{MediaType: ispec.MediaTypeImageManifest}
-	manifest.SchemaVersion = 2
-	gen := &layerMaker{shape: s, src: newSource(uint64(len(s.name)) * 7919)}
-	for i := range s.layers {
-		desc, diffID, err := gen.layer(dir, i)
-		if err != nil {
-			return fmt.Errorf("layer %d: %w", i, err)
+	return layout, makeimage.Ensure(layout, func(w *makeimage.Writer) error {
+		fmt.Fprintf(os.Stderr, "bench: make image %s\n", s.name)
+		mediaType := ispec.MediaTypeImageLayerGzip
+		if s.zstd {
+			mediaType = ispec.MediaTypeImageLayerZstd
 		}
-		manifest.Layers = append(manifest.Layers, desc)
-		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, diffID)
-		config.History = append(config.History, ispec.History{Created: &created, CreatedBy: "bench"})
-	}
-	var err error
-	if manifest.Config, err = putJSON(dir, ispec.MediaTypeImageConfig, config); err != nil {
-		return err
-	}
-	desc, err := putJSON(dir, manifest.MediaType, manifest)
-	if err != nil {
-		return err
-	}
-	desc.Annotations = map[string]string{ispec.AnnotationRefName: "t"}
-	index := ispec.Index{MediaType: ispec.MediaTypeImageIndex, Manifests: []ispec.Descriptor{desc}}
-	index.SchemaVersion = 2
-	data, err := json.Marshal(index)
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "index.json"), data, 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644)
-}
-
-func putJSON(dir, mediaType string, v any) (ispec.Descriptor, error) {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return ispec.Descriptor{}, err
-	}
-	d := digest.FromBytes(data)
-	return ispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(data))},
-		os.WriteFile(filepath.Join(dir, "blobs", "sha256", d.Encoded()), data, 0o644)
+		gen := &layerMaker{shape: s, src: newSource(uint64(len(s.name)) * 7919)}
+		for i := range s.layers {
+			if err := w.Layer(mediaType, 6, func(out io.Writer) error { return gen.tar(out, i) }); err != nil {
+				return err
+			}
+		}
+		return w.Tag("t")
+	})
 }
 
 // layerMaker makes the layers of one image in order.
@@ -138,51 +81,6 @@ type layerMaker struct {
 	src   *source
 	known []string // files of the layers so far
 	dirs  []string
-}
-
-// layer writes layer i as a blob.
-func (m *layerMaker) layer(dir string, i int) (ispec.Descriptor, digest.Digest, error) {
-	blob, err := os.CreateTemp(filepath.Join(dir, "blobs"), "layer")
-	if err != nil {
-		return ispec.Descriptor{}, "", err
-	}
-	defer blob.Close()
-	buffered := bufio.NewWriterSize(blob, 1<<20)
-	sum := &counter{hash: sha256.New(), out: buffered}
-	desc := ispec.Descriptor{MediaType: ispec.MediaTypeImageLayerGzip}
-	var packer io.WriteCloser
-	if m.shape.zstd {
-		desc.MediaType = ispec.MediaTypeImageLayerZstd
-		packer, err = zstd.NewWriter(sum, zstd.WithEncoderConcurrency(1))
-	} else {
-		packer, err = gzip.NewWriterLevel(sum, 6)
-	}
-	if err != nil {
-		return desc, "", err
-	}
-	plain := &counter{hash: sha256.New(), out: packer}
-	if err := m.tar(plain, i); err != nil {
-		return desc, "", err
-	}
-	if err := errors.Join(packer.Close(), buffered.Flush()); err != nil {
-		return desc, "", err
-	}
-	desc.Size = sum.size
-	desc.Digest = digest.NewDigest(digest.SHA256, sum.hash)
-	err = errors.Join(blob.Chmod(0o644), os.Rename(blob.Name(), filepath.Join(dir, "blobs", "sha256", desc.Digest.Encoded())))
-	return desc, digest.NewDigest(digest.SHA256, plain.hash), err
-}
-
-type counter struct {
-	hash hash.Hash
-	out  io.Writer
-	size int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	c.hash.Write(p)
-	c.size += int64(len(p))
-	return c.out.Write(p)
 }
 
 var stamp = time.Unix(1_600_000_000, 0)

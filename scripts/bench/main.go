@@ -18,6 +18,8 @@ import (
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/scripts/internal/measure"
 )
 
 // bench is one run of the whole.
@@ -117,7 +119,7 @@ func (b *bench) layout(name string) (string, error) {
 		if _, err := os.Stat(dir); err == nil {
 			return dir, nil
 		}
-		return dir, command("scripts/lab-image", dir)
+		return dir, measure.Command("scripts/lab-image", dir)
 	}
 	s, err := findShape(name)
 	if err != nil {
@@ -171,18 +173,18 @@ func (b *bench) task(t task, image string) (row, error) {
 }
 
 // once runs one contender once.
-func (b *bench) once(t task, c contender, layout string) (s sample, sum string, err error) {
+func (b *bench) once(t task, c contender, layout string) (s measure.Sample, sum string, err error) {
 	if err := os.MkdirAll(b.work, 0o755); err != nil {
 		return s, "", err
 	}
 	r := &run{bench: b, layout: layout}
 	if t.fresh {
-		undo, dir, err := b.freshDir()
+		fresh, err := b.freshFS()
 		if err != nil {
 			return s, "", err
 		}
-		defer func() { err = errors.Join(err, undo()) }()
-		r.work = dir
+		defer func() { err = errors.Join(err, fresh.Close()) }()
+		r.work = fresh.Dir
 	} else {
 		if r.work, err = os.MkdirTemp(b.work, "run"); err != nil {
 			return s, "", err
@@ -194,13 +196,13 @@ func (b *bench) once(t task, c contender, layout string) (s sample, sum string, 
 			return s, "", fmt.Errorf("%s: prepare: %w", c.name, err)
 		}
 	}
-	settle()
+	measure.Settle()
 	if b.cold {
-		if err := dropCaches(); err != nil {
+		if err := measure.DropCaches(); err != nil {
 			return s, "", err
 		}
 	}
-	s, err = measured(r.work, c.argv(r), c.env)
+	s, err = measure.Run(r.work, c.argv(r), c.env)
 	if err == nil && c.result != nil {
 		sum, err = c.result(r)
 	}
@@ -210,20 +212,12 @@ func (b *bench) once(t task, c contender, layout string) (s sample, sum string, 
 	return s, sum, err
 }
 
-func (b *bench) freshDir() (undo func() error, dir string, err error) {
+func (b *bench) freshFS() (*measure.FS, error) {
+	const size, inodes = 12 << 30, 400_000
 	if b.tmpfs {
-		dir = filepath.Join(b.work, "tmpfs")
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return nil, "", err
-		}
-		err = unix.Mount("tmpfs", dir, "tmpfs", 0, "size=12g,nr_inodes=1000000")
-		return func() error { return unix.Unmount(dir, 0) }, dir, err
+		return measure.FreshTmpfs(b.work, size, inodes)
 	}
-	f, err := newFreshFS(b.work, 12<<30)
-	if err != nil {
-		return nil, "", err
-	}
-	return f.close, f.dir, nil
+	return measure.FreshFS(b.work, size, inodes)
 }
 
 // startRegistry starts the loopback registry of the labs.
@@ -232,7 +226,7 @@ func (b *bench) startRegistry() error {
 		return nil
 	}
 	binary := filepath.Join(b.work, "lab-registry")
-	if err := command("go", "build", "-o", binary, "./scripts/lab-registry"); err != nil {
+	if err := measure.Command("go", "build", "-o", binary, "./scripts/lab-registry"); err != nil {
 		return err
 	}
 	cmd := exec.Command(binary, filepath.Join(b.work, "registry"))

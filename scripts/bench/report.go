@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"time"
+
+	"github.com/oci-plumbing/oci-plumbing/scripts/internal/measure"
 )
 
 // row is the outcome of one task on one image.
@@ -20,18 +21,20 @@ type row struct {
 }
 
 type result struct {
-	Name    string   `json:"name"`
-	Samples []sample `json:"samples"`
+	Name    string           `json:"name"`
+	Samples []measure.Sample `json:"samples"`
 }
 
 func (r result) wall() time.Duration {
-	return median(r.Samples, func(s sample) time.Duration { return s.Wall })
+	return measure.Median(r.Samples, func(s measure.Sample) time.Duration { return s.Wall })
 }
 
 func (r result) cpu() time.Duration {
-	return median(r.Samples, func(s sample) time.Duration { return s.CPU })
+	return measure.Median(r.Samples, func(s measure.Sample) time.Duration { return s.CPU })
 }
-func (r result) rss() int64 { return median(r.Samples, func(s sample) int64 { return s.RSS }) }
+func (r result) rss() int64 {
+	return measure.Median(r.Samples, func(s measure.Sample) int64 { return s.RSS })
+}
 
 // ratio is ours divided by theirs.
 func ratio(ours, theirs time.Duration) float64 {
@@ -88,9 +91,9 @@ func machine(b *bench) string {
 	if b.cold {
 		cache = "cold"
 	}
-	fmt.Fprintf(&s, "- date: %s\n- cores: %d, %s\n- target: %s, page cache %s, %d runs of each in turn\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), firstOf("/proc/cpuinfo", "model name"), target, cache, b.runs)
-	fmt.Fprintf(&s, "- load at the end: %s\n- kernel: %s\n", strings.TrimSpace(read("/proc/loadavg")), strings.TrimSpace(read("/proc/sys/kernel/osrelease")))
+	fmt.Fprintf(&s, "- date: %s\n- cores: %s\n- target: %s, page cache %s, %d runs of each in turn\n",
+		time.Now().UTC().Format("2006-01-02"), measure.Cores(), target, cache, b.runs)
+	fmt.Fprintf(&s, "- load at the end: %s\n- kernel: %s\n", measure.Load(), measure.Kernel())
 	for _, tool := range [][]string{{"umoci", "--version"}, {"skopeo", "--version"}, {"buildah", "--version"}, {"podman", "--version"}, {"runc", "--version"}, {"tar", "--version"}, {"gzip", "--version"}} {
 		if out, err := exec.Command(tool[0], tool[1:]...).Output(); err == nil {
 			line, _, _ := strings.Cut(string(out), "\n")
@@ -98,23 +101,6 @@ func machine(b *bench) string {
 		}
 	}
 	return s.String()
-}
-
-func read(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return ""
-	}
-	return string(data)
-}
-
-func firstOf(path, key string) string {
-	for line := range strings.Lines(read(path)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == key {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown processor"
 }
 
 // chart draws the wall ratios as bars; the line at 1 is the peer.
@@ -135,13 +121,9 @@ func chart(rows []row) string {
 	for i, bar := range bars {
 		y := 10 + i*height
 		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text><rect x="%d" y="%d" width="%.0f" height="%d" fill="#4477aa"/><text x="%.0f" y="%d">%.2f</text>`+"\n",
-			left-8, y+14, escape(bar.label), left, y+2, min(bar.value, 1.5)*unit, height-6, left+min(bar.value, 1.5)*unit+5, y+14, bar.value)
+			left-8, y+14, measure.EscapeXML(bar.label), left, y+2, min(bar.value, 1.5)*unit, height-6, left+min(bar.value, 1.5)*unit+5, y+14, bar.value)
 	}
 	fmt.Fprintf(&b, `<line x1="%d" y1="4" x2="%d" y2="%d" stroke="#cc3311"/><text x="%d" y="%d">the peer = 1</text></svg>`+"\n",
 		left+unit, left+unit, height*len(bars)+14, left+unit+4, height*len(bars)+28)
 	return b.String()
-}
-
-func escape(s string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(s)
 }

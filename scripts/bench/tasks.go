@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/oci-plumbing/oci-plumbing/scripts/internal/measure"
 )
 
 // contender is one way to do a task. The first of a task is ours.
@@ -305,7 +307,7 @@ func (r *run) do(argv ...string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = r.work
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, tail(string(out), 2000))
+		return fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, measure.Tail(string(out), 2000))
 	}
 	return nil
 }
