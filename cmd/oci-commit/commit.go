@@ -148,8 +148,9 @@ func (c *commit) one(ctx context.Context, src string) (err error) {
 	switch {
 	case c.inv.Bool("diff"):
 		return c.print(tree)
-	case c.inv.DryRun():
-		return c.script(s, d, tree)
+	}
+	if err := c.script(s, d, tree); err != nil || c.inv.DryRun() {
+		return err
 	}
 	return c.write(ctx, s, d, tree)
 }
