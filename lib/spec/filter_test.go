@@ -2,7 +2,9 @@ package spec
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -160,7 +162,7 @@ func TestOptionsRefused(t *testing.T) {
 
 func FuzzFilter(f *testing.F) {
 	in := gsInput(f)
-	f.Add(generate(f, in, Options{}).Document.Bytes(), uint8(0))
+	f.Add(generate(f, in, Options{Defaults: "minimal"}).Document.Bytes(), uint8(0))
 	f.Add([]byte(`{"process":[],"linux":{"namespaces":{}},"mounts":[1,{"options":"x"}]}`), uint8(5))
 	cases := flagCases()
 	f.Fuzz(func(t *testing.T, data []byte, which uint8) {
@@ -186,4 +188,77 @@ func FuzzFilter(f *testing.F) {
 			t.Fatalf("Check = %v", err)
 		}
 	})
+}
+
+// damage replaces random values of the document by random others.
+func damage(r *rand.Rand, d *Document) {
+	var all []*node
+	var collect func(*node)
+	collect = func(n *node) {
+		all = append(all, n)
+		for _, item := range n.items {
+			collect(item)
+		}
+		for _, m := range n.members {
+			collect(m.value)
+		}
+	}
+	for range 1 + r.IntN(6) {
+		all = all[:0]
+		collect(d.root)
+		n := all[1+r.IntN(len(all)-1)]
+		data, err := json.Marshal(randomJSON(r, 2))
+		if err != nil {
+			continue
+		}
+		if other, err := parseJSON(data); err == nil {
+			*n = *other
+		}
+	}
+}
+
+// No document, however odd, brings the filter or the check down, and a filter
+// that works changes nothing the second time.
+func TestFilterOfDamagedDocuments(t *testing.T) {
+	in := gsInput(t)
+	base := generate(t, in, Options{
+		SecurityOptions: SecurityOptions{SecurityOpt: []string{"seccomp=unconfined"}},
+		ResourceOptions: ResourceOptions{Memory: "1m", CPUs: "1"}, ProcessOptions: ProcessOptions{Ulimits: []string{"core=0"}},
+		Hooks: []string{"prestart=/bin/true"}, NamespaceOptions: NamespaceOptions{UIDMap: []string{"0:1:1"}},
+	}).Document
+	cases := flagCases()
+	for seed := range uint64(4000) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		doc := base.Clone()
+		damage(r, doc)
+		c := cases[r.IntN(len(cases))]
+		filterIn := Input{Host: in.Host, Rootfs: in.Rootfs}
+		before := doc.Bytes()
+		if _, err := Check(doc, CheckOptions{Host: in.Host, NoSchema: seed%20 != 0}); err != nil {
+			t.Fatalf("seed %d: Check = %v", seed, err)
+		}
+		first, err := Filter(doc, filterIn, c.opt)
+		if err != nil {
+			continue
+		}
+		if !bytes.Equal(before, doc.Bytes()) {
+			t.Fatalf("seed %d: %s: Filter changed its input", seed, c.name)
+		}
+		out := first.Document.Bytes()
+		again, err := Parse(out)
+		if err != nil {
+			t.Fatalf("seed %d: %s: what the filter wrote: %v", seed, c.name, err)
+		}
+		if once[c.name] {
+			continue
+		}
+		second, err := Filter(again, filterIn, c.opt)
+		if err != nil {
+			t.Errorf("seed %d: %s: works once, then: %v\n%s", seed, c.name, err, before)
+			continue
+		}
+		if !bytes.Equal(out, second.Document.Bytes()) {
+			t.Errorf("seed %d: %s: the second time changes\n%s", seed, c.name, cmp.Diff(string(out), string(second.Document.Bytes())))
+		}
+	}
 }
