@@ -176,7 +176,7 @@ func (s *starter) findRuntime(ctx context.Context) error {
 	}
 	r.Complete(s.config, cli.RunRoot(), os.Getenv("XDG_RUNTIME_DIR"))
 	s.plan.Record.Runtime = r
-	return nil
+	return run.CheckFit(s.config, r)
 }
 
 // pinned are the places of the runc that comes with this program: installed

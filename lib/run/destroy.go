@@ -1,11 +1,14 @@
 package run
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -108,6 +111,24 @@ func (s *Store) Vacate(ctx context.Context, r Runtime, id string, force bool) er
 	return c.Destroy(ctx)
 }
 
+// awaitCreate waits for a "create" that has outlived its caller: what is
+// deleted while it is still at work would come back.
+func (c *Container) awaitCreate() {
+	mark := []byte("\x00" + c.path(pidFile) + "\x00")
+	for deadline := time.Now().Add(callLimit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		if err != nil {
+			return
+		}
+		if !slices.ContainsFunc(lines, func(file string) bool {
+			line, err := os.ReadFile(file)
+			return err == nil && bytes.Contains(line, mark)
+		}) {
+			return
+		}
+	}
+}
+
 // Destroy kills the container, has its runtime forget it, and forgets it. The
 // monitor, if it lives, is given the time to see the end.
 func (c *Container) Destroy(ctx context.Context) error {
@@ -119,6 +140,9 @@ func (c *Container) Destroy(ctx context.Context) error {
 		if err := c.Kill(ctx, unix.SIGKILL); err != nil {
 			return err
 		}
+	}
+	if state == StateUnknown && c.Process.Pid == 0 {
+		c.awaitCreate()
 	}
 	if c.Monitored() {
 		if _, err := c.Wait(); err != nil && !errors.Is(err, os.ErrNotExist) {
