@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
@@ -19,8 +20,8 @@ import (
 type archiveOutput struct {
 	// file is set for a regular file, and allows writing at any offset.
 	file *os.File
-	// named says that the file has a temporary name.
-	named bool
+	// temp is that file on its way to its name.
+	temp *durable.TempFile
 	// stream is set for everything else.
 	stream io.Writer
 	// target is the path of the file.
@@ -56,26 +57,13 @@ func (c *Copier) createArchive(name string) (*archiveOutput, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create archive: %w", err)
 	}
-	f, named, err := archiveTemp(filepath.Dir(target))
+	durable.Sweep(filepath.Dir(target))
+	f, err := durable.Temp(filepath.Dir(target))
 	if err != nil {
 		return nil, fmt.Errorf("create archive: %w", err)
 	}
-	return &archiveOutput{file: f, named: named, target: target}, nil
+	return &archiveOutput{file: f.File, temp: f, target: target}, nil
 }
-
-// archiveTemp opens a file without a name, and where the file system has no
-// such thing, one with a temporary name.
-func archiveTemp(dir string) (f *os.File, named bool, err error) {
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err == nil {
-		return os.NewFile(uintptr(fd), filepath.Join(dir, "(unnamed)")), false, nil
-	}
-	f, err = os.CreateTemp(dir, tempPrefix)
-	return f, true, err
-}
-
-// tempPrefix begins the names of archives that are not whole yet.
-const tempPrefix = ".oci-tmp-"
 
 // stdoutArchive streams to standard output, which must not be a terminal. A
 // regular file there is a stream, too: the shell has opened it, and may have
@@ -104,64 +92,42 @@ func (o *archiveOutput) publish(ctx context.Context) error {
 	}
 	err := context.Cause(ctx)
 	if err == nil {
-		err = o.file.Chmod(archiveMode(o.target))
+		err = o.keepMode()
 	}
 	if err == nil {
 		err = o.file.Sync()
 	}
 	if err == nil {
-		err = o.rename()
+		err = o.temp.Rename(o.target)
 	}
 	if err != nil {
 		return fmt.Errorf("write archive %s: %w", o.target, err)
 	}
-	dir, err := os.Open(filepath.Dir(o.target))
-	if err != nil {
-		return fmt.Errorf("write archive: %w", err)
+	if err := o.discard(); err != nil {
+		return fmt.Errorf("write archive %s: %w", o.target, err)
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.SyncDir(filepath.Dir(o.target))
 }
 
-// rename puts the file in the place of the target. linkat cannot replace, so
-// that a file without a name gets a temporary one for two calls.
-func (o *archiveOutput) rename() error {
-	f := o.file
-	if o.named {
-		o.file = nil
-		return errors.Join(os.Rename(f.Name(), o.target), f.Close())
+// keepMode gives the file the mode of the one that it replaces; a new file has
+// the mode it was made with.
+func (o *archiveOutput) keepMode() error {
+	info, err := os.Stat(o.target)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	temp := filepath.Join(filepath.Dir(o.target), fmt.Sprintf("%s%d-%d", tempPrefix, os.Getpid(), f.Fd()))
-	if err := os.Remove(temp); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err != nil {
 		return err
 	}
-	if err := unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, temp, unix.AT_SYMLINK_FOLLOW); err != nil {
-		return &os.LinkError{Op: "link", Old: f.Name(), New: temp, Err: err}
-	}
-	o.file = nil
-	return errors.Join(os.Rename(temp, o.target), f.Close())
-}
-
-// archiveMode is that of the file that is replaced, or that of a new one.
-func archiveMode(target string) os.FileMode {
-	if info, err := os.Stat(target); err == nil {
-		return info.Mode().Perm()
-	}
-	mask := unix.Umask(0)
-	unix.Umask(mask)
-	return 0o666 &^ os.FileMode(mask) //nolint:gosec // a umask is small
+	return o.file.Chmod(info.Mode().Perm())
 }
 
 // discard drops what was not published.
 func (o *archiveOutput) discard() error {
 	switch {
 	case o.file != nil:
-		f := o.file
 		o.file = nil
-		err := f.Close()
-		if o.named {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-		return err
+		return o.temp.Drop()
 	case o.closer != nil:
 		c := o.closer
 		o.closer = nil
