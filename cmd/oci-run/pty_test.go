@@ -384,7 +384,7 @@ func TestNoTerminal(t *testing.T) {
 			}
 			return string(out), cmd.ProcessState.ExitCode()
 		}
-		if out, code := run(`echo $PWD | oci-run -- true`); code != 125 || !strings.Contains(out, "oci-genspec --no-terminal") {
+		if out, code := run(`echo $PWD | oci-run -- true`); code != 125 || !strings.Contains(out, "oci-genspec --tty=false") {
 			t.Errorf("after a pipe: %d %q, want 125 and a hint", code, out)
 		}
 		if out, code := run(`oci-run $ID -- tty </dev/null`); code != 1 || !strings.Contains(out, "not a tty") {

@@ -65,7 +65,7 @@ var errNoTerminal = fault.Usage("a terminal is wanted, and there is none here")
 func (s *starter) reopenTerminal() error {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
-		return fault.Hint(fault.WithStatus(run.StatusFailed, errNoTerminal), "use oci-genspec --no-terminal, or oci-run --no-tty")
+		return fault.Hint(fault.WithStatus(run.StatusFailed, errNoTerminal), "use oci-run --no-tty, or oci-genspec --tty=false")
 	}
 	s.term.on = true
 	s.term.streams.Stdin, s.term.streams.TTY = tty, tty
