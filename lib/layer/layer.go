@@ -161,20 +161,20 @@ type Sidecar struct {
 	// Implied are the directories that have no entry in the layer. Their
 	// metadata (0755, 0:0, the epoch) is invented, and hides that of a
 	// lower layer when mounted; sorted by path.
-	Implied []string `json:"implied,omitempty"`
+	Implied Paths `json:"implied,omitempty"`
 	// Remade are those of them that the layer removes first: they have no
 	// other metadata than the invented one. Other opaque ones keep what
 	// lower layers say of them.
-	Remade []string `json:"remade,omitempty"`
+	Remade Paths `json:"remade,omitempty"`
 	// WhiteoutDirs are the directories with whiteouts in them. Where no other
 	// layer has the directory, overlayfs lists the names of the whiteouts.
-	WhiteoutDirs []string `json:"whiteoutDirs,omitempty"`
+	WhiteoutDirs Paths `json:"whiteoutDirs,omitempty"`
 	// Phantoms are those of Implied that hold nothing but whiteouts. Where no
 	// lower layer has the directory, there is none.
-	Phantoms []string `json:"phantoms,omitempty"`
+	Phantoms Paths `json:"phantoms,omitempty"`
 	// Late are directories whose entry came after entries below them: those
 	// went through what a lower layer has there, if it is a symlink.
-	Late []string `json:"late,omitempty"`
+	Late Paths `json:"late,omitempty"`
 	// LowerLinks are hard links to files of lower layers. They are not in
 	// the directory.
 	LowerLinks []LowerLink `json:"lowerLinks,omitempty"`
