@@ -108,7 +108,7 @@ func (d *disk) mkdir(n *node) error {
 	if err != nil {
 		return err
 	}
-	if err := eintr(func() error { return unix.Mkdirat(h.fd, n.name, 0o700) }); err != nil {
+	if err := eintr(func() error { return makeDir(h.fd, n.name) }); err != nil {
 		return fmt.Errorf("make directory %s: %w", n.path(), err)
 	}
 	return nil

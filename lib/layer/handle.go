@@ -100,21 +100,16 @@ func (c *handles) stride(chain []*node) int {
 }
 
 // openBelow opens the directory that the components lead to, the deepest
-// first in the slice. All of them are known to be directories: a symlink
-// among them was put there by somebody else, and is refused.
+// first in the slice.
 func (c *handles) openBelow(fd int, components []*node) (int, error) {
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	if len(components) == 1 {
-		return retry(func() (int, error) { return unix.Openat(fd, components[0].name, flags, 0) })
+		return retry(func() (int, error) { return unix.Openat(fd, components[0].name, openFlags, 0) })
 	}
 	names := make([]string, len(components))
 	for i, n := range components {
 		names[len(names)-1-i] = n.name
 	}
-	how := unix.OpenHow{
-		Flags:   flags,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	}
+	how := unix.OpenHow{Flags: openFlags, Resolve: resolveFlags}
 	below, err := retry(func() (int, error) { return unix.Openat2(fd, strings.Join(names, "/"), &how) })
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
 		// An old kernel, or an old seccomp filter.

@@ -34,7 +34,9 @@ func (a *applier) resolve(parts []string, missing func(parent *node, name string
 	var targets []string // what is left of the symlinks, innermost last
 	for i := 0; len(targets) > 0 || i < len(parts); {
 		var name string
-		if top := len(targets) - 1; top >= 0 {
+		top := len(targets) - 1
+		linked := top >= 0 // only in targets is ".." left
+		if linked {
 			name, targets[top], _ = strings.Cut(targets[top], "/")
 			if targets[top] == "" {
 				targets = targets[:top]
@@ -46,7 +48,7 @@ func (a *applier) resolve(parts []string, missing func(parent *node, name string
 		switch {
 		case name == "" || name == ".":
 			continue
-		case name == "..":
+		case name == ".." && linked:
 			if cur.parent != nil {
 				cur = cur.parent
 			}
@@ -58,7 +60,7 @@ func (a *applier) resolve(parts []string, missing func(parent *node, name string
 		if err != nil {
 			return nil, err
 		}
-		if n != nil && n.ino.kind == flagSymlink {
+		if n != nil && a.isLink(n) {
 			a.followed = true
 			if hops++; hops > maxHops {
 				return nil, fault.Refused("more than %d symlinks in the path: a loop", maxHops)

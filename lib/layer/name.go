@@ -17,14 +17,14 @@ const (
 // root: "/a", "../a" and "b/../a" are all "a". The result is empty for the
 // root itself. The kernel never sees the archive's string.
 func splitName(name string, into []string) ([]string, error) {
-	parts := into[:0]
+	parts := startOf(name, into)
 	for rest := name; rest != ""; {
 		var part string
 		part, rest, _ = strings.Cut(rest, "/")
 		switch {
 		case part == "" || part == ".":
 		case part == "..":
-			parts = parts[:max(0, len(parts)-1)]
+			parts = up(parts)
 		case len(part) > maxComponent:
 			return nil, fmt.Errorf("a component has %d bytes, more than %d", len(part), maxComponent)
 		case len(parts) == maxDepth:
