@@ -49,8 +49,10 @@ func Fixup(dir string, layers []Layer, userXattr bool) (bool, error) {
 	wanted := &node{}
 	for i, l := range layers {
 		f.layers[i] = l.Lower
-		for _, path := range l.Implied {
-			wanted.add(path, false)
+		if len(layers) > 1 { // one alone hides nothing
+			for _, path := range l.Implied {
+				wanted.add(path, false)
+			}
 		}
 		for _, path := range l.WhiteoutDirs {
 			wanted.add(path, true)
