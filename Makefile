@@ -20,7 +20,9 @@ DATADIR    ?= $(PREFIX)/share
 # of their own, and more of them at once only wait for each other.
 # -count=1: the go tool does not know the programs that they run.
 TESTFLAGS  ?= -p 2 -count=1 -timeout 15m
-FUZZTIME   ?= 20s
+FUZZTIME   ?= 60s
+POINTS     ?= 10000
+BENCH      ?=
 IMAGE      ?=
 
 TOOLS   := $(notdir $(wildcard cmd/oci-*))
@@ -73,6 +75,22 @@ cover: ## run the tests and print the coverage of each package
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	scripts/fuzz $(FUZZTIME)
+
+.PHONY: labs
+labs: build ## walk the tutorials of scripts/labs and judge the results
+	scripts/labs/run
+
+.PHONY: bench
+bench: build ## measure beside skopeo, umoci, buildah, podman (root); BENCH='-only unpack -image many'
+	$(GO) run ./scripts/bench $(BENCH)
+
+.PHONY: faults
+faults: build ## strike the tools at POINTS of their system calls (root, strace)
+	$(GO) run ./scripts/faults -points $(POINTS)
+
+.PHONY: scale
+scale: build ## measure the growth with layers, files, size, containers and tags (root)
+	$(GO) run ./scripts/scale -bin bin
 
 .PHONY: lint
 lint: $(LINTER) $(ROFF) ## check the code, the scripts and the pages
