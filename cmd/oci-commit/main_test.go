@@ -25,18 +25,22 @@ type tests struct{ *testing.M }
 
 func (t tests) Run() int {
 	status := t.M.Run()
-	if dir, err := built(); err == nil {
-		_ = os.RemoveAll(dir)
+	if binaries != "" {
+		_ = os.RemoveAll(binaries)
 	}
 	return status
 }
 
-// built is the directory of the other binaries, as users have them.
+// binaries is the directory that built has made; empty before.
+var binaries string
+
+// built returns the directory of the other binaries, as users have them.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "oci-bin-")
 	if err != nil {
 		return "", err
 	}
+	binaries = dir
 	build := exec.Command("go", "build", "-o", dir+"/", "../oci-unpack", "../oci-mount")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
