@@ -29,9 +29,10 @@ import (
 //
 // which runs a shell script and wants it to end with N, 0 if not given.
 //
-// $REGISTRY is the address of an empty registry, $BUSYBOX the layout of a small
+// The pinned runc comes last in PATH. $REGISTRY is the address of an empty registry, $BUSYBOX the layout of a small
 // image with the tag busybox, $ID a name for a container that no other test
-// uses, $OCI_ROOT a state directory of the script's own.
+// uses, $OCI_ROOT a state directory of the script's own, $SCRIPTS this
+// repository's scripts.
 func TestPipes(t *testing.T) {
 	busybox := labImage(t)
 	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true), registry.Logger(log.New(io.Discard, "", 0))))
@@ -47,10 +48,12 @@ func TestPipes(t *testing.T) {
 				}
 			}
 			env.Vars = append(env.Vars,
-				"PATH="+bin+":"+os.Getenv("PATH")+":"+pinned(t),
+				"PATH="+bin+":"+os.Getenv("PATH")+":"+absolute(t, "../build/libexec"),
 				"REGISTRY="+strings.TrimPrefix(server.URL, "http://"),
 				"BUSYBOX="+busybox,
 				"SHARED="+sharedImages(),
+				"SCRIPTS="+absolute(t, "../scripts"),
+				"BINDIR="+bin,
 				"OCI_ROOT="+filepath.Join(env.WorkDir, "state"),
 				fmt.Sprintf("ID=pipe-%d-%s", os.Getpid(), strings.ReplaceAll(filepath.Base(env.WorkDir), "_", "-")),
 			)
@@ -65,14 +68,13 @@ func TestPipes(t *testing.T) {
 	})
 }
 
-// pinned is the directory of the runc that scripts/build-runc makes.
-func pinned(t *testing.T) string {
+func absolute(t *testing.T, path string) string {
 	t.Helper()
-	dir, err := filepath.Abs("../build/libexec")
+	abs, err := filepath.Abs(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	return abs
 }
 
 // sharedImages is the directory of real images, or "" where there is none.
