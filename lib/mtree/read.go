@@ -118,6 +118,9 @@ func (r *Reader) entry(words []string) (*Entry, error) {
 	// A name with a slash is a path from the root; others are in the
 	// directory that was described last.
 	relative := !strings.Contains(words[0], "/")
+	if relative && (name == ".." || name == "" || strings.ContainsAny(name, "/\x00")) {
+		return nil, fmt.Errorf("%q is not the name of a file", name)
+	}
 	if relative && r.dir != "" {
 		e.Path = r.dir + "/" + name
 	}
