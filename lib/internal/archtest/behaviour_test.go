@@ -52,15 +52,16 @@ func forbidden(pkg, name string) string {
 	return ""
 }
 
-// TestCommandsReadTheirArgumentsOnce: only main touches the process.
-func TestCommandsReadTheirArgumentsOnce(t *testing.T) {
+// TestOnlyMainEndsTheProcess: what was begun is undone on the way out of the
+// command; and stdout is for records, which have a printer of their own.
+func TestOnlyMainEndsTheProcess(t *testing.T) {
 	for _, f := range sources(t, "cmd") {
 		if f.test || strings.HasSuffix(f.path, "/main.go") {
 			continue
 		}
 		f.selectors(func(pkg, name string, pos token.Position) {
 			switch pkg + "." + name {
-			case "os.Args", "os.Exit", "fmt.Print", "fmt.Printf", "fmt.Println":
+			case "os.Exit", "fmt.Print", "fmt.Printf", "fmt.Println":
 				t.Errorf("%s:%d: %s.%s is for main.go alone", f.path, pos.Line, pkg, name)
 			}
 		})
