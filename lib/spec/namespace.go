@@ -208,8 +208,8 @@ func ranges(n *node) []IDRange {
 	return list
 }
 
-// maps reports whether an id of the container is in the ranges.
-func maps(ranges []IDRange, id uint64) bool {
+// isMapped reports whether an id of the container is in the ranges.
+func isMapped(ranges []IDRange, id uint64) bool {
 	return slices.ContainsFunc(ranges, func(r IDRange) bool {
 		return id >= uint64(r.Container) && id-uint64(r.Container) < uint64(r.Size)
 	})

@@ -37,7 +37,7 @@ func (b *builder) restrict(from *Origin, uids, gids []IDRange) error {
 		name   string
 		ranges []IDRange
 	}{{"uid", uids}, {"gid", gids}} {
-		if n, ok := user.member(id.name).uint(); ok && !maps(id.ranges, n) {
+		if n, ok := user.member(id.name).uint(); ok && !isMapped(id.ranges, n) {
 			return fault.Hint(fault.Refused("the process runs as %s %d, which is not mapped without privileges", id.name, n),
 				"run it as root of the container with --user 0:0, or map more ids with --uidmap and --gidmap from /etc/subuid and /etc/subgid")
 		}
@@ -45,7 +45,7 @@ func (b *builder) restrict(from *Origin, uids, gids []IDRange) error {
 	if groups := b.doc.get("process", "user", "additionalGids"); groups != nil {
 		groups.removeItems(func(g *node) bool {
 			gid, ok := g.uint()
-			return len(gids) == 1 && gids[0].Size == 1 || ok && !maps(gids, gid)
+			return len(gids) == 1 && gids[0].Size == 1 || ok && !isMapped(gids, gid)
 		})
 		if len(groups.items) == 0 {
 			b.doc.remove("process", "user", "additionalGids")
@@ -76,7 +76,7 @@ func (b *builder) restrictMount(from *Origin, m *node, uids, gids []IDRange) {
 		if !numeric || err != nil {
 			return false
 		}
-		return key == "gid" && !maps(gids, uint64(id)) || key == "uid" && !maps(uids, uint64(id))
+		return key == "gid" && !isMapped(gids, uint64(id)) || key == "uid" && !isMapped(uids, uint64(id))
 	})
 	if m.member("type").text() == "sysfs" && !b.hasNamespace("network") {
 		m.put("type", newString("none"))

@@ -336,12 +336,12 @@ func (c *checker) ruleMappings() {
 		name   string
 		ranges []IDRange
 	}{{"uid", uids}, {"gid", gids}} {
-		if n, ok := c.doc.get("process", "user", id.name).uint(); ok && !maps(id.ranges, n) {
+		if n, ok := c.doc.get("process", "user", id.name).uint(); ok && !isMapped(id.ranges, n) {
 			c.fail([]string{"process", "user", id.name}, "map it, or choose another", "%s %d is not mapped", id.name, n)
 		}
 	}
 	for i, g := range c.doc.get("process", "user", "additionalGids").each() {
-		if n, ok := g.uint(); ok && !maps(gids, n) {
+		if n, ok := g.uint(); ok && !isMapped(gids, n) {
 			c.fail(keys(fmt.Sprintf("process/user/additionalGids/%d", i)), "map it, or take it out", "gid %d is not mapped", n)
 		}
 	}
@@ -352,7 +352,7 @@ func (c *checker) ruleMappings() {
 			if !numeric || err != nil {
 				continue
 			}
-			if key == "gid" && !maps(gids, uint64(n)) || key == "uid" && !maps(uids, uint64(n)) {
+			if key == "gid" && !isMapped(gids, uint64(n)) || key == "uid" && !isMapped(uids, uint64(n)) {
 				c.fail(keys(fmt.Sprintf("mounts/%d/options/%d", i, j)), "take it out, as oci-genspec --rootless does", "%s is not mapped", o)
 			}
 		}
