@@ -51,10 +51,19 @@ func eachLine(inv *cli.Invocation, do func(string) error) error {
 	return nil
 }
 
-// explainCopy describes one copy as the skopeo command that makes it.
+// explainCopy describes one copy: by hand where a person could, else as the
+// skopeo command that makes it.
 func explainCopy(inv *cli.Invocation, src, dst string) error {
 	steps := inv.Steps()
 	if !steps.Enabled() {
+		return nil
+	}
+	if byHand, ok := byHand(inv, src, dst); ok {
+		for _, s := range byHand {
+			if err := steps.Step(s); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	return steps.Step(explain.Step{
