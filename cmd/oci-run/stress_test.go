@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -217,6 +218,43 @@ func TestMonitorKilled(t *testing.T) {
 	}
 	if out, err := exec.Command(exe, "--logs", id).Output(); err != nil || string(out) != "after\n" {
 		t.Errorf("--logs: %q %v, want all of it", out, err)
+	}
+	if out, err := exec.Command(exe, "--delete", id).CombinedOutput(); err != nil {
+		t.Errorf("--delete: %v: %s", err, out)
+	}
+}
+
+// TestLogReaderStalls: who follows the log and does not read holds up nobody.
+func TestLogReaderStalls(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	rt := runtimes(t)[0]
+	dir, exe := testBundle(t), binary(t)
+	id := fmt.Sprintf("stall%d", os.Getpid())
+	t.Cleanup(func() { sweep(t, id) })
+	const size = 64 << 20
+	log := filepath.Join(t.TempDir(), "log")
+	if out, err := exec.Command(exe, "-q", "--runtime", rt.path, "-b", dir, id, "-d", "--container-log", log, "--", "sh", "-c", fmt.Sprintf("sleep 0.3; yes | head -c %d", size)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	reader := exec.Command(exe, "--logs", "-f", id)
+	out, err := reader.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(exe, "--wait", id).CombinedOutput(); err != nil {
+		t.Errorf("--wait: %v: %s", err, out)
+	}
+	n, err := io.Copy(io.Discard, out)
+	if n != size || err != nil {
+		t.Errorf("%d bytes of log, %v, want %d", n, err, size)
+	}
+	if err := reader.Wait(); err != nil {
+		t.Error(err)
 	}
 	if out, err := exec.Command(exe, "--delete", id).CombinedOutput(); err != nil {
 		t.Errorf("--delete: %v: %s", err, out)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,8 @@ type notifyProxy struct {
 	to      unix.Sockaddr
 	// extra is added to a message that says READY=1.
 	extra string
+	// done is closed when nothing more is handed on.
+	done chan struct{}
 }
 
 // newNotifyProxy listens below dir, and sends to the socket address that was
@@ -36,7 +39,7 @@ func newNotifyProxy(dir, address string, detached bool) (*notifyProxy, error) {
 	if err := os.Mkdir(home, 0o755); err != nil {
 		return nil, fmt.Errorf("make the notify socket: %w", err)
 	}
-	n := &notifyProxy{to: &unix.SockaddrUnix{Name: address}}
+	n := &notifyProxy{to: &unix.SockaddrUnix{Name: address}, done: make(chan struct{})}
 	if detached {
 		// The process that was started has ended; this one has the container.
 		n.extra = fmt.Sprintf("\nMAINPID=%d", os.Getpid())
@@ -80,6 +83,7 @@ func (n *notifyProxy) bind(home string) error {
 }
 
 func (n *notifyProxy) relay() {
+	defer close(n.done)
 	buf, oob := make([]byte, maxNotice), make([]byte, unix.CmsgSpace(64*4))
 	for {
 		size, rights, _, _, err := unix.Recvmsg(n.in, buf, oob, unix.MSG_CMSG_CLOEXEC)
@@ -128,7 +132,13 @@ func closeRights(oob []byte) {
 	}
 }
 
-// close stops the relay when all that was sent has been handed on.
+// close returns when all that was sent has been handed on: what is in the
+// queue is still received after the shutdown.
 func (n *notifyProxy) close() {
 	_ = unix.Shutdown(n.in, unix.SHUT_RD)
+	select {
+	case <-n.done:
+		closeAll([]int{n.in, n.out})
+	case <-time.After(time.Second): // a service manager that does not listen
+	}
 }

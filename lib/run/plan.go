@@ -3,6 +3,7 @@ package run
 import (
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -35,6 +36,14 @@ type Plan struct {
 // ended: the state of a detached container is for others to look at and to
 // delete, as that of "runc run --detach" is.
 func (p *Plan) keeps() bool { return p.Record.Detached && !p.Record.Remove }
+
+// BundleDir is the directory that the runtime is given for the plan.
+func (s *Store) BundleDir(p *Plan) string {
+	if p.Config != nil {
+		return filepath.Join(s.Dir(p.Record.ID), bundleDir)
+	}
+	return p.BundleDir
+}
 
 // Streams are the descriptors of a container.
 type Streams struct {

@@ -68,10 +68,7 @@ type supervisor struct {
 func (s *supervisor) ctx() context.Context { return context.Background() }
 
 func (s *supervisor) bundleDir() string {
-	if s.plan.Config != nil {
-		return filepath.Join(s.claim.dir, bundleDir)
-	}
-	return s.plan.BundleDir
+	return s.store.BundleDir(&s.plan)
 }
 
 // launch takes the container from nothing to a running program.
