@@ -99,7 +99,7 @@ func (c *commit) whole(s *source, opt changeset.Options) (*changeset.Tree, error
 	if mounted != nil {
 		return changeset.Whole(s.bundle.Rootfs(), opt)
 	}
-	if len(s.uidMap)+len(s.gidMap) > 0 {
+	if len(s.state.UIDMap)+len(s.state.GIDMap) > 0 {
 		return nil, fault.Hint(fmt.Errorf("%s is not mounted, and has id maps", s.bundle.Dir), "mount it again: oci-mount %s", s.bundle.Dir)
 	}
 	o, closeLowers, err := c.overlay(s)
@@ -132,7 +132,8 @@ func procPath(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()
 // overlay opens the directories of the bundle's mount.
 func (c *commit) overlay(s *source) (changeset.Overlay, func(), error) {
 	m := s.overlay()
-	o := changeset.Overlay{UserXattr: slices.Contains(m.Options, "userxattr"), UIDMap: s.uidMap, GIDMap: s.gidMap}
+	// An idmapped mount has mapped layers; in a user namespace all is mapped.
+	o := changeset.Overlay{UserXattr: s.userXattr(), UIDMap: s.state.UIDMap, GIDMap: s.state.GIDMap}
 	if !m.ReadOnly {
 		o.Upper = filepath.Join(s.bundle.Dir, m.Upper)
 		if err := c.settled(s, m); err != nil {

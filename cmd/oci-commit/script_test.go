@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -27,9 +29,10 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: func(env *testscript.Env) error { return setup(t, env) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"layer":  cmdLayer,
-			"config": cmdConfig,
-			"layers": cmdLayers,
+			"layer":    cmdLayer,
+			"config":   cmdConfig,
+			"layers":   cmdLayers,
+			"asnobody": cmdAsNobody,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -53,6 +56,9 @@ func setup(t *testing.T, env *testscript.Env) error {
 	env.Setenv("PATH", dir+":"+env.Getenv("PATH"))
 	env.Setenv("OCI_ROOT", filepath.Join(env.WorkDir, "root"))
 	env.Setenv("SOURCE_DATE_EPOCH", "")
+	if err := letNobodyIn(env, dir); err != nil {
+		return err
+	}
 	env.Defer(func() {
 		mounts, err := overlay.Mounts()
 		if err != nil {
@@ -65,6 +71,35 @@ func setup(t *testing.T, env *testscript.Env) error {
 		}
 	})
 	return nil
+}
+
+const nobody = 65534
+
+// letNobodyIn lets another user reach the test's directory and the binaries,
+// and gives him a home.
+func letNobodyIn(env *testscript.Env, binaries string) error {
+	first, _, _ := strings.Cut(strings.TrimPrefix(env.Getenv("PATH"), binaries+":"), ":")
+	errs := []error{os.Chmod(binaries, 0o755), os.Chmod(first, 0o755), os.Chmod(filepath.Dir(first), 0o755)}
+	for dir := env.WorkDir; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+		errs = append(errs, os.Chmod(dir, 0o755))
+	}
+	home := filepath.Join(env.WorkDir, "nobody")
+	return errors.Join(append(errs, os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody),
+		exec.Command("cp", "-r", filepath.Join(env.WorkDir, "img"), home).Run(),
+		exec.Command("chown", "-R", fmt.Sprintf("%d:%d", nobody, nobody), home).Run())...)
+}
+
+// cmdAsNobody runs a command as an ordinary user in his home.
+func cmdAsNobody(ts *testscript.TestScript, neg bool, args []string) {
+	home := filepath.Join(ts.Getenv("WORK"), "nobody")
+	cmd := exec.Command("env", append([]string{"-i", "PATH=" + ts.Getenv("PATH"), "HOME=" + home, "OCI_ROOT=" + home + "/state"}, args...)...)
+	cmd.Dir = home
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}}}
+	err := cmd.Run()
+	if (err != nil) != neg {
+		ts.Fatalf("%v: %v", args, err)
+	}
 }
 
 // imageOf finds the documents of an image named LAYOUT:TAG.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
@@ -176,10 +177,43 @@ func (s *source) fromState() error {
 			s.parent = *st.Committed
 		}
 	}
+	if err := s.ownerMap(); err != nil {
+		return err
+	}
 	if ref, err := layout.ParseReference(st.Reference); err == nil {
 		s.parentDir = ref.Dir
 	}
 	return nil
+}
+
+// ownerMap finds the owners in a bundle that an ordinary user made: what he
+// owns is root's in the image. In the user namespace of such a mount, where he
+// is root, they are right as they are.
+func (s *source) ownerMap() error {
+	byUser := s.rootless || s.userXattr() && !inUserNamespace()
+	if !byUser || len(s.uidMap)+len(s.gidMap) > 0 {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(s.bundle.Dir, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: s.bundle.Dir, Err: err}
+	}
+	s.uidMap = idmap.Map{{Container: 0, Host: st.Uid, Size: 1}}
+	s.gidMap = idmap.Map{{Container: 0, Host: st.Gid, Size: 1}}
+	return nil
+}
+
+// userXattr reports whether the mount keeps its marks in user.overlay.*.
+func (s *source) userXattr() bool {
+	m := s.overlay()
+	return m != nil && slices.Contains(m.Options, "userxattr")
+}
+
+// inUserNamespace reports whether the ids that this process sees are mapped.
+func inUserNamespace() bool {
+	data, err := os.ReadFile("/proc/self/uid_map")
+	words := strings.Fields(string(data))
+	return err == nil && !slices.Equal(words, []string{"0", "0", "4294967295"})
 }
 
 // overlay is the mount of a bundle of oci-mount; nil for other bundles.

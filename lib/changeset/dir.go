@@ -27,6 +27,10 @@ type directory struct {
 	fd       int
 	dev, ino uint64
 	depth    int
+	// perm is the mode to go back to when the directory is left, and its
+	// owner had to grant himself the rights to look into it.
+	perm    uint32
+	widened bool
 }
 
 // openRoot opens the top of a walk. The path is the caller's own and may lead
@@ -64,7 +68,21 @@ func (d *directory) enter(name string, want *Stat) (*directory, error) {
 		return nil, errors.Join(d.changed(name, err), unix.Close(fd))
 	}
 	child := &directory{parent: d, name: name, fd: fd, dev: st.Dev, ino: st.Ino, depth: d.depth + 1}
+	if err := child.widen(&st); err != nil {
+		return nil, errors.Join(d.changed(name, err), unix.Close(fd))
+	}
 	return child, child.closeAncestor()
+}
+
+// widen gives the owner the rights to look at the entries while the directory
+// is open, which root has anyway: an image may have directories of mode 0000.
+func (d *directory) widen(st *Stat) error {
+	const need = 0o500
+	if st.Perm()&need == need || os.Geteuid() == 0 || st.UID != uint32(os.Geteuid()) {
+		return nil
+	}
+	d.perm, d.widened = st.Perm(), true
+	return unix.Fchmod(d.fd, st.Perm()|need)
 }
 
 // closeAncestor closes the descriptor maxOpen levels above, but not the top's.
@@ -94,6 +112,9 @@ func (d *directory) leave() error {
 		err = p.reopen(d.fd)
 	}
 	if d.fd >= 0 {
+		if d.widened {
+			err = errors.Join(err, unix.Fchmod(d.fd, d.perm))
+		}
 		err = errors.Join(err, unix.Close(d.fd))
 		d.fd = -1
 	}
@@ -180,12 +201,6 @@ func openDirAt(dirfd int, name string) (int, error) {
 	if !errors.Is(err, unix.EACCES) {
 		return fd, err
 	}
-	return widened(dirfd, name, 0o700, open)
-}
-
-// widened calls open while the file also has the permission bits more. The
-// handle makes sure that mode and open are about one inode.
-func widened(dirfd int, name string, more uint32, open func() (int, error)) (int, error) {
 	handle, err := retry(func() (int, error) {
 		return unix.Openat(dirfd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
@@ -193,6 +208,12 @@ func widened(dirfd int, name string, more uint32, open func() (int, error)) (int
 		return -1, err
 	}
 	defer unix.Close(handle)
+	return widened(handle, 0o700, open)
+}
+
+// widened calls open while the file of the handle also has the permission bits
+// more, which its owner may give himself.
+func widened(handle int, more uint32, open func() (int, error)) (int, error) {
 	st, err := statAt(handle, "")
 	if err != nil {
 		return -1, err

@@ -33,7 +33,7 @@ func openRegular(d *directory, name string, want *Stat) (*os.File, error) {
 	if errors.Is(err, unix.EACCES) {
 		// The owner lacks the right to read (mode 0000). Widening the
 		// mode for a moment moves the ctime, and nothing else.
-		fd, err = widened(handle, "", 0o400, func() (int, error) {
+		fd, err = widened(handle, 0o400, func() (int, error) {
 			return unix.Open(self, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		})
 		if err == nil {
