@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -149,6 +150,29 @@ func TestTooManyGroups(t *testing.T) {
 	rootfs := tree(t, map[string]string{"etc/passwd": gsPasswd, "etc/group": group.String()})
 	if _, err := LookupUser(rootfs, "bob", GroupsSpec); err == nil || !strings.Contains(err.Error(), "more than 65536 groups") {
 		t.Errorf("LookupUser = %v, want a refusal", err)
+	}
+}
+
+// Whatever the files of an image hold, a look-up takes little memory.
+func TestLookupTakesLittleMemory(t *testing.T) {
+	names := strings.Repeat("somebody,", 600_000)
+	for name, files := range map[string]map[string]string{
+		"a group of 5 MB":          {"etc/passwd": gsPasswd, "etc/group": "big:x:5:" + names + "\nwheel:x:10:bob\n"},
+		"a passwd line of 5 MB":    {"etc/passwd": "x:" + names + "\n" + gsPasswd, "etc/group": "wheel:x:10:bob\n"},
+		"a group file of 5 MB":     {"etc/passwd": gsPasswd, "etc/group": strings.Repeat("g:x:5:somebody\n", 350_000) + "wheel:x:10:bob\n"},
+		"lines that nearly fit in": {"etc/passwd": gsPasswd, "etc/group": strings.Repeat("g:x:5:"+names[:maxGroupLine-10]+"\n", 5) + "wheel:x:10:bob\n"},
+	} {
+		rootfs := tree(t, files)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		id, err := LookupUser(rootfs, "bob", GroupsSpec)
+		runtime.ReadMemStats(&after)
+		if want := (Identity{1001, 100, []uint32{100, 10}}); err != nil || !cmp.Equal(id, want) {
+			t.Errorf("%s: LookupUser = %v, %v, want %v", name, id, err, want)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > 6<<20 {
+			t.Errorf("%s: the look-up took %d bytes", name, took)
+		}
 	}
 }
 
