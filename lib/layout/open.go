@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -133,7 +134,9 @@ func readRegular(path string, limit int64) ([]byte, error) {
 }
 
 // openRegular opens path for reading when it is a regular file. The O_PATH
-// handle comes first, since opening a device can have effects of its own.
+// handle comes first, since opening a device can have effects of its own. What
+// is read is what the handle is of: another writer of the same blob may replace
+// the name in between.
 func openRegular(path string) (*os.File, error) {
 	handle, err := openat(unix.AT_FDCWD, path, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
@@ -147,16 +150,11 @@ func openRegular(path string) (*os.File, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, fault.Refused("%s is not a regular file but %s", path, kindOf(st.Mode))
 	}
-	fd, err := openat(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK)
+	fd, err := openat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(handle), unix.O_RDONLY)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	f := os.NewFile(uintptr(fd), path)
-	var again unix.Stat_t
-	if err := unix.Fstat(fd, &again); err != nil || again.Dev != st.Dev || again.Ino != st.Ino {
-		return nil, errors.Join(fault.Temporary("%s was replaced while it was opened", path), err, f.Close())
-	}
-	return f, nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // openat opens with O_CLOEXEC and again after EINTR.

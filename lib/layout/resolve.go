@@ -101,12 +101,14 @@ func sameTag(descs []ispec.Descriptor) bool {
 // there lists the tags, or the digests of what has none, for a message.
 func there(index *ispec.Index) string {
 	var names []string
+	listed := make(map[string]bool)
 	for _, d := range index.Manifests {
 		name := d.Annotations[ispec.AnnotationRefName]
 		if name == "" {
 			name = "@" + d.Digest.String()
 		}
-		if !slices.Contains(names, name) {
+		if !listed[name] {
+			listed[name] = true
 			names = append(names, name)
 		}
 	}

@@ -59,8 +59,10 @@ func (l *Layout) Tags(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var tags []string
+	listed := make(map[string]bool)
 	for _, d := range index.Manifests {
-		if tag := d.Annotations[ispec.AnnotationRefName]; tag != "" && !slices.Contains(tags, tag) {
+		if tag := d.Annotations[ispec.AnnotationRefName]; tag != "" && !listed[tag] {
+			listed[tag] = true
 			tags = append(tags, tag)
 		}
 	}
@@ -89,7 +91,8 @@ func (l *Layout) edit(ctx context.Context, change func([]json.RawMessage) ([]jso
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if len(changed) > MaxDocument {
-		return fmt.Errorf("%s would grow beyond %d bytes", path, MaxDocument)
+		return fault.Hint(fmt.Errorf("%s would grow beyond %d bytes: the layout is full", path, MaxDocument),
+			"put further tags into another layout, or the images into a registry")
 	}
 	if err := replaceFile(path, changed); err != nil {
 		return err
