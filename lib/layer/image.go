@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -128,6 +129,9 @@ func (s *imageStore) inode(n *node, namespace string) *erofs.Inode {
 		Target: more.link, Major: more.major, Minor: more.minor,
 	}
 	for _, x := range more.xattrs {
+		if strings.HasPrefix(x.name, "user.") && n.dir == nil && n.ino.kind != flagRegular {
+			continue // no file system lets them be set, or shows them
+		}
 		i.Xattrs = append(i.Xattrs, erofs.Xattr{Name: x.name, Value: x.value})
 	}
 	switch n.ino.kind {
