@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +22,9 @@ type fillJob struct {
 	Layers []layer.Layer `json:"layers"`
 	Dir    string        `json:"dir"`
 	// Merge asks for one tree of all layers; else there is one.
-	Merge      bool `json:"merge,omitempty"`
+	Merge bool `json:"merge,omitempty"`
+	// Image asks for an erofs image, where the layer can be one.
+	Image      bool `json:"image,omitempty"`
 	UserXattrs bool `json:"userXattrs,omitempty"`
 	Rootless   bool `json:"rootless,omitempty"`
 }
@@ -44,12 +47,21 @@ func fillConfined(ctx context.Context, raw json.RawMessage, send func(any)) (any
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(j.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make layer directory: %w", err)
-	}
 	opt := layer.Options{
 		UserXattrs: j.UserXattrs, Rootless: j.Rootless,
 		Warn: func(format string, args ...any) { send(fillMessage{Warn: fmt.Sprintf(format, args...)}) },
+	}
+	if j.Image && !j.Merge {
+		side, err := extractImage(ctx, source, j, opt)
+		if !errors.Is(err, layer.ErrNoImage) {
+			return side, err
+		}
+		if err := os.Remove(j.Dir); err != nil {
+			return nil, fmt.Errorf("remove image: %w", err)
+		}
+	}
+	if err := os.Mkdir(j.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make layer directory: %w", err)
 	}
 	if !j.Merge {
 		return layer.Extract(ctx, source, j.Layers[0], j.Dir, opt)
@@ -60,11 +72,21 @@ func fillConfined(ctx context.Context, raw json.RawMessage, send func(any)) (any
 	return layer.Sidecar{}, nil
 }
 
+// extractImage makes the one layer an image file.
+func extractImage(ctx context.Context, source layer.Source, j fillJob, opt layer.Options) (side *layer.Sidecar, err error) {
+	image, err := os.OpenFile(j.Dir, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("make image: %w", err)
+	}
+	defer func() { err = errors.Join(err, image.Close()) }()
+	return layer.ExtractImage(ctx, source, j.Layers[0], image, opt)
+}
+
 // confined has the layers extracted into dir by a process that can write
 // nowhere else.
 func (f *filler) confined(ctx context.Context, layers []layer.Layer, merge bool, dir string) (any, error) {
 	child := confine.Child{
-		Name: filepath.Base(os.Args[0]), Dir: filepath.Dir(dir), Stderr: os.Stderr,
+		Name: ownName(), Dir: filepath.Dir(dir), Stderr: os.Stderr,
 		Message: func(raw json.RawMessage) {
 			var m fillMessage
 			if err := json.Unmarshal(raw, &m); err == nil {
@@ -75,7 +97,7 @@ func (f *filler) confined(ctx context.Context, layers []layer.Layer, merge bool,
 	}
 	side := new(layer.Sidecar)
 	err := child.Run(ctx, fillJob{
-		Layout: f.source.Dir(), Layers: layers, Dir: filepath.Base(dir), Merge: merge,
+		Layout: f.source.Dir(), Layers: layers, Dir: filepath.Base(dir), Merge: merge, Image: f.images,
 		UserXattrs: f.userXattr, Rootless: onlyRoot(f.form),
 	}, side)
 	if err != nil {

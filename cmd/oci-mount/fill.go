@@ -17,6 +17,8 @@ import (
 type filler struct {
 	*mounter
 	source *layout.Layout
+	// images asks for erofs images in place of directories.
+	images bool
 	layers []layer.Layer
 }
 
@@ -25,6 +27,10 @@ type filler struct {
 // process is extracting is waited for.
 func (f *filler) fill(ctx context.Context) ([]store.Entry, error) {
 	entries := make([]store.Entry, len(f.layers))
+	var err error
+	if f.images, err = f.wantImages(ctx); err != nil {
+		return nil, err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, runtime.GOMAXPROCS(0)))
 	for i, l := range f.layers {

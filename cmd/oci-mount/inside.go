@@ -126,7 +126,7 @@ func again(data []byte) error {
 		}
 	}
 	runtime.KeepAlive(f)
-	return fmt.Errorf("start again: %w", unix.Exec("/proc/self/exe", os.Args, os.Environ()))
+	return fmt.Errorf("start again: %w", unix.Exec("/proc/self/exe", ownWords(), os.Environ()))
 }
 
 // becomeProgram mounts, and then runs PROG in the place of this process: its

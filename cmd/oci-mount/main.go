@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/confine"
@@ -18,3 +19,9 @@ func main() {
 	}
 	os.Exit(cli.Main(command(), os.Args[1:], cli.Process()))
 }
+
+// ownWords are the words that this process was started with. The binary is
+// found as /proc/self/exe; its name is how it was called.
+func ownWords() []string { return os.Args }
+
+func ownName() string { return filepath.Base(os.Args[0]) }

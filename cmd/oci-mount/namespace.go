@@ -142,7 +142,7 @@ func (t idTools) write(ctx context.Context, pid int) error {
 // self is this program again, with the hidden first word.
 func self(words ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", append([]string{insideWord}, words...)...)
-	cmd.Args[0] = os.Args[0]
+	cmd.Args[0] = ownName()
 	return cmd
 }
 

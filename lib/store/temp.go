@@ -39,6 +39,19 @@ func (s *Store) temp(ctx context.Context) (*temp, error) {
 	}
 }
 
+// Scratch calls do with a private directory in the file system of the store,
+// and removes it afterwards.
+func (s *Store) Scratch(ctx context.Context, do func(dir string) error) error {
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	tmp, err := s.temp(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(tmp.dir), tmp.discard())
+}
+
 // lockDir takes the lock on a directory that is still in its place.
 func lockDir(dir string) (*os.File, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
