@@ -81,9 +81,6 @@ func runChain(ctx context.Context, inv *cli.Invocation, p plan) error {
 		return err
 	}
 	p.Program[0] = program
-	if !privileged() && p.Format != formatDir {
-		p.Format = formatDir // erofs is not for user namespaces
-	}
 	guard := new(guard)
 	defer guard.release()
 	err = runInside(ctx, inside{Verb: verbChain, Plan: p, mounted: guard.take}, commonFlags(inv)...)

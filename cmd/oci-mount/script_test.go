@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -31,6 +32,12 @@ func TestScripts(t *testing.T) {
 			"asnobody": cmdAsNobody,
 			"meta":     cmdMeta,
 			"count":    cmdCount,
+		},
+		Condition: func(name string) (bool, error) {
+			if name == "erofs" {
+				return tryImage(t.TempDir()) == nil, nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,

@@ -12,13 +12,7 @@ import (
 // namespace maps 0 to. The clone is attached nowhere and ends with the stack
 // that uses it.
 func Idmapped(l Lower, userNamespace *os.File) (Lower, error) {
-	at, path, flags := unix.AT_FDCWD, l.Path, uint(unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if l.Mount != nil {
-		// OpenTree clones the detached mount itself (Linux 6.15), whose root is the layer.
-		at, path = int(l.Mount.Fd()), ""
-		flags |= unix.AT_EMPTY_PATH
-	}
-	fd, err := unix.OpenTree(at, path, flags)
+	fd, err := l.clone()
 	if err != nil {
 		return Lower{}, fmt.Errorf("clone layer %s: %w", l.Path, err)
 	}
@@ -29,4 +23,13 @@ func Idmapped(l Lower, userNamespace *os.File) (Lower, error) {
 		return Lower{}, fmt.Errorf("map the ids of layer %s: %w", l.Path, err)
 	}
 	return Lower{Path: l.Path, Mount: clone}, nil
+}
+
+// clone returns a detached mount of the layer. A layer that is one already
+// belongs to this stack alone, and is mapped itself.
+func (l Lower) clone() (int, error) {
+	if l.Mount != nil {
+		return unix.FcntlInt(l.Mount.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	}
+	return unix.OpenTree(unix.AT_FDCWD, l.Path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 }
