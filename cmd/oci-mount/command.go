@@ -45,7 +45,7 @@ func flags() []cli.Flag {
 		&cli.BoolFlag{Name: "umount", Aliases: []string{"u"}, Usage: "unmount the bundles PATH or ID, and keep what was changed in them"},
 		&cli.BoolFlag{Name: "lazy", Usage: "with --umount or --rm: take a busy mount out of sight at once"},
 		&cli.BoolFlag{Name: "all", Usage: "with --umount or --rm: every bundle of the state directory; with --list: also those not mounted"},
-		&cli.BoolFlag{Name: "rm", Usage: "unmount the bundles PATH or ID, and delete them; after -- PROG: delete the bundle"},
+		&cli.BoolFlag{Name: "rm", Usage: "unmount the bundles PATH or ID, and delete them; with -- PROG: delete the bundle afterwards"},
 		&cli.BoolFlag{Name: "gc", Usage: "remove cached layers that no bundle and no layout refers to, and what crashes left"},
 		&cli.BoolFlag{Name: "diff", Usage: "print what was changed in the bundle: A added, C changed, D deleted"},
 	}
