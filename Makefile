@@ -95,18 +95,6 @@ faults: build ## strike the tools at POINTS of their system calls (root, strace)
 scale: build ## measure the growth with layers, files, size, containers and tags (root)
 	$(GO) run ./scripts/scale -bin bin
 
-.PHONY: labs
-labs: build ## walk the lessons of scripts/labs, and judge the results
-	scripts/labs/run
-
-.PHONY: bench
-bench: build ## measure beside the peers that are there; BENCHFLAGS=-h lists the flags
-	$(GO) run ./scripts/bench $(BENCHFLAGS)
-
-.PHONY: faults
-faults: build ## strike the tools at their system calls; FAULTFLAGS=-h lists the flags
-	$(GO) run ./scripts/faults $(FAULTFLAGS)
-
 .PHONY: lint
 lint: $(LINTER) $(ROFF) ## check the code, the scripts and the pages
 	$(LINTER) run ./...
