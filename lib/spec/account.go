@@ -136,15 +136,15 @@ func findUser(rootfs *Rootfs, user string) (found account, named bool, err error
 		if !numeric && string(fields[0]) != user {
 			return false, nil
 		}
-		entry, err := parseAccount(fields)
+		entry, malformed := parseAccount(fields)
 		switch {
-		case numeric && (err != nil || entry.uid != uid):
-			return false, nil
-		case err != nil:
-			return false, fmt.Errorf("its line in etc/passwd: %w", err)
+		case malformed == nil && (!numeric || entry.uid == uid):
+			found = entry
+			return true, nil
+		case !numeric:
+			return false, fmt.Errorf("its line in etc/passwd: %w", malformed)
 		}
-		found = entry
-		return true, nil
+		return false, nil
 	})
 	switch {
 	case err != nil:
@@ -348,12 +348,10 @@ func (l *lineReader) long(part []byte) (line []byte, whole bool, err error) {
 	l.line = append(l.line[:0], part...)
 	for {
 		part, err := l.in.ReadSlice('\n')
-		if len(l.line)+len(part) <= l.longest {
-			l.line = append(l.line, part...)
-		} else {
-			l.line = append(l.line[:0], make([]byte, 0)...)
+		if len(l.line)+len(part) > l.longest {
 			return nil, false, l.skip(err)
 		}
+		l.line = append(l.line, part...)
 		switch {
 		case err == nil:
 			return l.line[:len(l.line)-1], true, nil

@@ -140,10 +140,15 @@ func (b *builder) imageAnnotations() error {
 	const why = "annotation field (image-spec conversion.md)"
 	ports := slices.Sorted(slices.Values(img.ExposedPorts))
 	for _, a := range []struct{ member, key, value string }{
-		{"os", "os", img.OS}, {"architecture", "architecture", img.Architecture}, {"variant", "variant", img.Variant},
-		{"os.version", "os.version", img.OSVersion}, {"os.features", "os.features", strings.Join(img.OSFeatures, ",")},
-		{"author", "author", img.Author}, {"created", "created", img.Created},
-		{"config.StopSignal", "stopSignal", img.StopSignal}, {"config.ExposedPorts", "exposedPorts", strings.Join(ports, ",")},
+		{"os", "os", img.OS},
+		{"architecture", "architecture", img.Architecture},
+		{"variant", "variant", img.Variant},
+		{"os.version", "os.version", img.OSVersion},
+		{"os.features", "os.features", strings.Join(img.OSFeatures, ",")},
+		{"author", "author", img.Author},
+		{"created", "created", img.Created},
+		{"config.StopSignal", "stopSignal", img.StopSignal},
+		{"config.ExposedPorts", "exposedPorts", strings.Join(ports, ",")},
 	} {
 		switch {
 		case a.value == "":

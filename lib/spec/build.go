@@ -148,7 +148,7 @@ func (b *builder) byDefault(why string) *Origin {
 // with the document and was not touched stays as it is.
 func (d *Document) checkStrings() error {
 	var err error
-	d.root.walk(nil, func(path []string, n *node, from *Origin) {
+	d.root.walk(func(path []string, n *node, from *Origin) {
 		if err == nil && n.kind == kindString && from != nil && from.Source != "input" && checkText("", n.text()) != nil {
 			err = checkText(pointer(path...), n.text())
 		}
@@ -158,8 +158,8 @@ func (d *Document) checkStrings() error {
 
 // walk visits each scalar, and each empty array and object, with the origin
 // of it or of the nearest node above it.
-func (n *node) walk(path []string, visit func(path []string, n *node, from *Origin)) {
-	n.walkFrom(path, nil, visit)
+func (n *node) walk(visit func(path []string, n *node, from *Origin)) {
+	n.walkFrom(nil, nil, visit)
 }
 
 func (n *node) walkFrom(path []string, from *Origin, visit func([]string, *node, *Origin)) {

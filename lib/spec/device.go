@@ -153,7 +153,7 @@ func (b *builder) allowDevice(from *Origin, rule *node) {
 func parseDeviceRule(rule string) (*node, error) {
 	fields := strings.Fields(rule)
 	bad := fault.Usage("--device-cgroup-rule %q is not \"TYPE MAJOR:MINOR ACCESS\", such as \"c 1:3 rwm\"", rule)
-	if len(fields) != 3 || !isAccess(fields[2]) || len(fields[0]) != 1 || !strings.Contains("abc", fields[0]) {
+	if len(fields) != 3 || !isAccess(fields[2]) || fields[0] != "a" && fields[0] != "b" && fields[0] != "c" {
 		return nil, bad
 	}
 	n := newObject(pair("allow", newBool(true)), pair("type", newString(fields[0])))
@@ -175,6 +175,8 @@ func parseDeviceRule(rule string) (*node, error) {
 	return n, nil
 }
 
+func readable(name string) bool { return unix.Access(name, unix.R_OK) == nil }
+
 // standardDevices are those that a runtime makes itself (runtime-spec
 // config-linux.md, default devices), and the terminals.
 var standardDevices = map[string]bool{
@@ -194,11 +196,10 @@ func (b *builder) hostDevices(from *Origin) error {
 		case entry.Type()&fs.ModeDevice == 0 || standardDevices[name]:
 			return nil
 		}
-		if b.rootless || b.hasNamespace("user") || b.host.UserNamespace {
+		bound := b.rootless || b.hasNamespace("user") || b.host.UserNamespace
+		if bound && !readable(name) {
 			// What the user may not open, a bind mount does not change.
-			if unix.Access(name, unix.R_OK) != nil {
-				return nil
-			}
+			return nil
 		}
 		err = b.node(from, name, name, "rwm")
 		if errors.Is(err, os.ErrNotExist) {

@@ -1,5 +1,7 @@
 package spec
 
+import "strings"
+
 // Field is one value of a document and where it came from.
 type Field struct {
 	// Pointer is the JSON pointer of the value.
@@ -12,7 +14,7 @@ type Field struct {
 // Fields lists the scalars of the document in its order, and what is empty.
 func (d *Document) Fields() []Field {
 	var fields []Field
-	d.root.walk(nil, func(path []string, n *node, from *Origin) {
+	d.root.walk(func(path []string, n *node, from *Origin) {
 		f := Field{Pointer: pointer(path...), Value: n.compact()}
 		if from != nil {
 			f.Origin = *from
@@ -95,7 +97,7 @@ func (n *node) uniform() bool {
 // before 1.7 would round it.
 func (d *Document) HasGreatNumbers() bool {
 	great := false
-	d.root.walk(nil, func(_ []string, n *node, _ *Origin) {
+	d.root.walk(func(_ []string, n *node, _ *Origin) {
 		if u, ok := n.uint(); ok && u > 1<<53 {
 			great = true
 		}
@@ -141,9 +143,10 @@ func (d *Document) Sections() []Section {
 }
 
 func jqPath(path []string) string {
-	s := "."
+	var s strings.Builder
+	s.WriteByte('.')
 	for _, key := range path {
-		s += "[" + quoteJSON(key) + "]"
+		s.WriteString("[" + quoteJSON(key) + "]")
 	}
-	return s
+	return s.String()
 }

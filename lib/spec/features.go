@@ -37,8 +37,11 @@ func (c *checker) features() error {
 		path    []string
 		feature string
 	}{
-		{keys("linux/intelRdt"), "intelRdt"}, {keys("process/apparmorProfile"), "apparmor"}, {keys("process/selinuxLabel"), "selinux"},
-		{keys("linux/netDevices"), "netDevices"}, {keys("linux/memoryPolicy"), "memoryPolicy"},
+		{keys("linux/intelRdt"), "intelRdt"},
+		{keys("process/apparmorProfile"), "apparmor"},
+		{keys("process/selinuxLabel"), "selinux"},
+		{keys("linux/netDevices"), "netDevices"},
+		{keys("linux/memoryPolicy"), "memoryPolicy"},
 	} {
 		enabled := linux.member(r.feature).member("enabled")
 		if c.doc.get(r.path...) != nil && enabled != nil && !enabled.isTrue() {

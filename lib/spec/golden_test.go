@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -96,7 +97,7 @@ func TestReproducible(t *testing.T) {
 	in := gsInput(t)
 	first := generate(t, in, Options{}).Document.Bytes()
 	for range 20 {
-		if got := generate(t, in, Options{}).Document.Bytes(); string(got) != string(first) {
+		if got := generate(t, in, Options{}).Document.Bytes(); !bytes.Equal(got, first) {
 			t.Fatalf("a second run differs:\n%s", cmp.Diff(string(first), string(got)))
 		}
 	}

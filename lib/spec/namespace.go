@@ -14,8 +14,11 @@ import (
 func (b *builder) namespaces() error {
 	opt := b.opt
 	for _, f := range []struct{ name, kind, mode string }{
-		{"--pid", "pid", opt.PID}, {"--network", "network", opt.Network}, {"--ipc", "ipc", opt.IPC},
-		{"--uts", "uts", opt.UTS}, {"--cgroupns", "cgroup", opt.Cgroupns},
+		{"--pid", "pid", opt.PID},
+		{"--network", "network", opt.Network},
+		{"--ipc", "ipc", opt.IPC},
+		{"--uts", "uts", opt.UTS},
+		{"--cgroupns", "cgroup", opt.Cgroupns},
 	} {
 		mode := f.mode
 		if f.kind == "network" && mode == "none" || f.kind == "ipc" && (mode == "shareable" || mode == "none") {

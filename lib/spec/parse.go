@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
@@ -236,7 +237,7 @@ func (p *parser) digits() int {
 // unquoteJSON decodes a literal that the parser has checked.
 func unquoteJSON(literal string) string {
 	inner := literal[1 : len(literal)-1]
-	if bytes.IndexByte([]byte(inner), '\\') < 0 {
+	if strings.IndexByte(inner, '\\') < 0 {
 		return inner
 	}
 	var s string

@@ -255,13 +255,14 @@ func compareTable(t *testing.T, found map[string]row) {
 		listed[r.key()] = r
 	}
 	if *update {
-		out := head + "\n| --- | --- | --- | --- | --- |\n"
+		var out strings.Builder
+		out.WriteString(head + "\n| --- | --- | --- | --- | --- |\n")
 		for _, key := range slices.Sorted(maps.Keys(found)) {
 			r := found[key]
 			why := or(listed[key].why, "?")
-			out += fmt.Sprintf("| `%s` | `%s` | `%s` | `%s` | %s |\n", r.flags, r.pointer, cell(r.podman), cell(r.ours), why)
+			fmt.Fprintf(&out, "| %#q | %#q | %#q | %#q | %s |\n", r.flags, r.pointer, cell(r.podman), cell(r.ours), why)
 		}
-		must(t, os.WriteFile(differencesFile, []byte(out), 0o644))
+		must(t, os.WriteFile(differencesFile, []byte(out.String()), 0o644))
 		return
 	}
 	for _, key := range slices.Sorted(maps.Keys(found)) {

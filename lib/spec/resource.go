@@ -125,8 +125,11 @@ func (b *builder) cpu() error {
 		unsigned     *uint64
 		signed       *int64
 	}{
-		{"--cpu-shares", "shares", opt.CPUShares, nil}, {"--cpu-quota", "quota", nil, opt.CPUQuota}, {"--cpu-period", "period", opt.CPUPeriod, nil},
-		{"--cpu-rt-runtime", "realtimeRuntime", nil, opt.CPURTRuntime}, {"--cpu-rt-period", "realtimePeriod", opt.CPURTPeriod, nil},
+		{"--cpu-shares", "shares", opt.CPUShares, nil},
+		{"--cpu-quota", "quota", nil, opt.CPUQuota},
+		{"--cpu-period", "period", opt.CPUPeriod, nil},
+		{"--cpu-rt-runtime", "realtimeRuntime", nil, opt.CPURTRuntime},
+		{"--cpu-rt-period", "realtimePeriod", opt.CPURTPeriod, nil},
 	} {
 		switch {
 		case f.unsigned != nil:

@@ -425,7 +425,7 @@ func (c *checker) ruleAnnotations() {
 
 // ruleNumbers notices what jq before 1.7 does to RLIM_INFINITY.
 func (c *checker) ruleNumbers() {
-	c.doc.root.walk(nil, func(path []string, n *node, _ *Origin) {
+	c.doc.root.walk(func(path []string, n *node, _ *Origin) {
 		if n.kind == kindNumber && (strings.HasPrefix(n.literal, "184467440737095520") || strings.HasPrefix(n.literal, "9223372036854776")) {
 			c.fail(slices.Clone(path), "write 18446744073709551615", "%s was 2^64-1 or 2^63-1, and jq has rounded it", n.literal)
 		}

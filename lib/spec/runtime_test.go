@@ -80,7 +80,7 @@ func runtimes(t *testing.T) []string {
 }
 
 // writeConfig makes the config.json of the bundle for the host as it is.
-func writeConfig(t *testing.T, bundle string, opt Options) *Result {
+func writeConfig(t *testing.T, bundle string, opt Options) {
 	t.Helper()
 	rootfs, err := OpenRootfs(filepath.Join(bundle, "rootfs"))
 	must(t, err)
@@ -97,7 +97,6 @@ func writeConfig(t *testing.T, bundle string, opt Options) *Result {
 			t.Errorf("--check of what runs: %s", f)
 		}
 	}
-	return res
 }
 
 func runContainer(t *testing.T, runtime, bundle string) (string, error) {

@@ -198,7 +198,7 @@ func (s *schemas) checkObject(p place, n *node, at []string) error {
 	}
 	properties, patterns, rest := p.schema.member("properties"), p.schema.member("patternProperties"), p.schema.member("additionalProperties")
 	for _, m := range n.members {
-		below := append(at[:len(at):len(at)], m.key)
+		below := slices.Concat(at, []string{m.key})
 		sub := properties.member(m.key)
 		if sub == nil && patterns != nil {
 			for _, pp := range patterns.members {
@@ -222,8 +222,10 @@ func (s *schemas) checkObject(p place, n *node, at []string) error {
 		case rest != nil && rest.literal == "false":
 			s.fail(below, "is not allowed")
 		case properties != nil && patterns == nil:
-			s.findings = append(s.findings, Finding{Pointer: pointer(below...), Severity: SeverityWarning, Layer: LayerSchema,
-				Message: "is not in runtime-spec 1.3.0: a runtime ignores it without a word", Cure: "mind the spelling"})
+			s.findings = append(s.findings, Finding{
+				Pointer: pointer(below...), Severity: SeverityWarning, Layer: LayerSchema,
+				Message: "is not in runtime-spec 1.3.0: a runtime ignores it without a word", Cure: "mind the spelling",
+			})
 		}
 	}
 	return nil
@@ -241,7 +243,7 @@ func (s *schemas) checkArray(p place, n *node, at []string) error {
 		return nil
 	}
 	for i, item := range n.items {
-		if err := s.check(place{p.file, items}, item, append(at[:len(at):len(at)], itoa(i))); err != nil {
+		if err := s.check(place{p.file, items}, item, slices.Concat(at, []string{itoa(i)})); err != nil {
 			return err
 		}
 	}
