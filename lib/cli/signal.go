@@ -7,7 +7,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// impatience is how long after the first signal a second one is taken for the
+// same: timeout(1) and others signal the process, and then its whole group.
+const impatience = time.Second
 
 // interrupted is the cause of a context that a signal cancelled.
 type interrupted struct{ number syscall.Signal }
@@ -27,7 +32,8 @@ func (c *Command) signals(log *Log) (context.Context, func()) {
 	signal.Notify(caught, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
-		for n := 0; ; n++ {
+		var first time.Time
+		for {
 			select {
 			case <-done:
 				return
@@ -35,8 +41,10 @@ func (c *Command) signals(log *Log) (context.Context, func()) {
 				number, ok := sig.(syscall.Signal)
 				switch {
 				case !ok:
-				case n == 0:
+				case first.IsZero():
+					first = time.Now()
 					cancel(&interrupted{number})
+				case time.Since(first) < impatience:
 				default:
 					log.line("error", "second signal, giving up without cleaning up")
 					os.Exit(128 + int(number)) //nolint:forbidigo // asked for twice
