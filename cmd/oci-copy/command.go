@@ -31,6 +31,7 @@ func command() *cli.Command {
 
 func run(ctx context.Context, inv *cli.Invocation) error {
 	mendEnvironment()
+	transport.Logs(inv.Log.Warn, inv.Log.Detail)
 	if limit := inv.Duration("timeout"); limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fault.Temporary("not done after the %s of --timeout", limit))

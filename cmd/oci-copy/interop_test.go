@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -115,6 +116,12 @@ func TestPodman(t *testing.T) {
 	mustCopy(t, "oci:"+dir+":bb", "oci:"+lower+":bb")
 	mustRun(t, podman, args("pull", "-q", "oci:"+lower+":bb")...)
 
+	store := "containers-storage:[vfs@" + work + "/c+" + work + "/r]localhost/stored:1"
+	buildStore(t, dir, store)
+	if out := mustRun(t, podman, args("images", "-q", "localhost/stored:1")...); out == "" {
+		t.Error("podman does not see the image in its store")
+	}
+
 	p := newPKI(t)
 	host := startRegistry(t, p, "")
 	mustCopy(t, "--cert-dir", p.dir, "oci:"+dir+":bb", "docker://"+host+"/bb:1")
@@ -125,6 +132,20 @@ func TestPodman(t *testing.T) {
 	mustCopy(t, "oci-archive:"+work+"/saved-oci.tar", "oci:"+work+"/back:oci")
 	mustRun(t, podman, args("push", "-q", "--cert-dir", p.dir, host+"/bb:1", host+"/pushed:1")...)
 	mustCopy(t, "--cert-dir", p.dir, "docker://"+host+"/pushed:1", "oci:"+work+"/back:pushed")
+}
+
+// buildStore copies into Podman's store and back. The store starts the binary
+// anew, so that it has to be the real one.
+func buildStore(t *testing.T, dir, store string) {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "oci-copy")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	mustRun(t, binary, "oci:"+dir+":bb", store)
+	mustRun(t, binary, store, "oci:"+filepath.Join(t.TempDir(), "x")+":y")
 }
 
 func TestContainerd(t *testing.T) {

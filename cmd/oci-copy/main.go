@@ -6,6 +6,12 @@ import (
 	"os"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/transport"
 )
 
-func main() { os.Exit(cli.Main(command(), os.Args[1:], cli.Process())) }
+func main() {
+	if transport.Reexec() {
+		return
+	}
+	os.Exit(cli.Main(command(), os.Args[1:], cli.Process()))
+}

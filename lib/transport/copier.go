@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/pkg/compression"
@@ -94,28 +95,60 @@ type job struct {
 	source      types.ImageSource
 	destination types.ImageDestination
 	tracker     *tracker
+	// documents are configs that were read to be checked, by digest.
+	documents map[digest.Digest][]byte
 }
 
 // Copy copies the image src to dst, both TRANSPORT:NAME.
 func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
 	begin := time.Now()
-	j := &job{copier: c, tracker: newTracker(c.options.Progress)}
-	var err error
-	if j.src, err = c.parse(src, source); err != nil {
-		return nil, err
-	}
-	if j.dst, err = c.parse(dst, destination); err != nil {
-		return nil, err
-	}
-	result, err := j.run(ctx)
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = errors.Join(cause, err)
+	for try := 0; ; try++ {
+		j := &job{copier: c, tracker: newTracker(c.options.Progress), documents: make(map[digest.Digest][]byte)}
+		var err error
+		if j.src, err = c.parse(src, source); err != nil {
+			return nil, err
 		}
-		return nil, fmt.Errorf("copy %s to %s: %w", src, dst, classify(err))
+		if j.dst, err = c.parse(dst, destination); err != nil {
+			return nil, err
+		}
+		result, err := j.run(ctx)
+		if err == nil {
+			result.Duration = time.Since(begin)
+			return result, nil
+		}
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, fmt.Errorf("copy %s to %s: %w", src, dst, errors.Join(cause, err))
+		}
+		err = fmt.Errorf("copy %s to %s: %w", src, dst, classify(err))
+		if try >= c.options.retries() || !j.retriable() || !errors.Is(err, fault.ErrTemporary) {
+			return nil, err
+		}
+		c.options.note("%v; trying again (%d of %d)", err, try+1, c.options.retries())
+		if err := pause(ctx, time.Second<<min(try, 5)); err != nil {
+			return nil, err
+		}
 	}
-	result.Duration = time.Since(begin)
-	return result, nil
+}
+
+// retriable reports whether a whole copy may be repeated: only where the
+// library speaks to a registry, which repeats little by itself. What has
+// arrived is found at the destination.
+func (j *job) retriable() bool {
+	_, ownSource := j.source.(*registrySource)
+	_, ownDestination := j.destination.(*registryDestination)
+	return j.src.transport == "docker" && j.source != nil && !ownSource ||
+		j.dst.transport == "docker" && j.destination != nil && !ownDestination
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
 }
 
 // run opens both ends, moves what can be moved as it is, and leaves the rest

@@ -11,14 +11,11 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/docker/reference"
-	"go.podman.io/image/v5/image"
-	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/types"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/inflate"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
-	"github.com/oci-plumbing/oci-plumbing/lib/strictjson"
 )
 
 // saver writes a Docker archive, as docker save does: the config, the layers
@@ -32,28 +29,20 @@ type saver struct {
 
 // save writes the image straight into a Docker archive. It reports false, and
 // has done nothing, when the library has to convert the image first.
-func (j *job) save(ctx context.Context, instance *digest.Digest, sys *types.SystemContext) (raw []byte, did bool, err error) {
+func (j *job) save(ctx context.Context, instance *digest.Digest, sys *types.SystemContext) (raw []byte, did bool, _ error) {
 	dst, ok := j.dst.ref.(*archiveRef)
 	src, isBlobs := j.source.(blobSource)
 	if !ok || dst.kind != dockerArchive || !isBlobs || j.changesLayers() {
 		return nil, false, nil
 	}
-	img := image.UnparsedInstance(j.source, instance)
-	if err := j.copier.allowed(ctx, img); err != nil {
+	img, err := j.inspect(ctx, src, instance)
+	if img == nil || err != nil {
 		return nil, false, err
 	}
-	raw, mediaType, err := img.Manifest(ctx)
-	if err != nil || mediaType != ispec.MediaTypeImageManifest && mediaType != manifest.DockerV2Schema2MediaType {
-		return nil, false, err
+	if img.config == nil {
+		return nil, false, fault.Refused("it is no image but another artifact: its config has media type %.100q", img.manifest.Config.MediaType)
 	}
-	m, err := decodeManifest(raw)
-	if err != nil {
-		return nil, false, fmt.Errorf("manifest: %w", err)
-	}
-	if !isImageConfig(m.Config.MediaType) {
-		return nil, false, fault.Refused("it is no image but another artifact: its config has media type %.100q", m.Config.MediaType)
-	}
-	for _, layer := range m.Layers {
+	for _, layer := range img.manifest.Layers {
 		if isForeign(layer) || isEncrypted(layer) {
 			return nil, false, nil
 		}
@@ -63,10 +52,10 @@ func (j *job) save(ctx context.Context, instance *digest.Digest, sys *types.Syst
 		return nil, false, err
 	}
 	s := &saver{job: j, src: src, tar: &tarWriter{out: out}, had: make(map[digest.Digest]bool)}
-	if err := s.image(ctx, m, dst.tags(sys)); err != nil {
+	if err := s.image(ctx, img, dst.tags(sys)); err != nil {
 		return nil, false, errors.Join(err, out.discard())
 	}
-	return raw, true, out.publish(ctx)
+	return img.raw, true, out.publish(ctx)
 }
 
 // tags are the names that the image gets in the archive.
@@ -82,24 +71,10 @@ func (r *archiveRef) tags(sys *types.SystemContext) []string {
 }
 
 // image writes one image.
-func (s *saver) image(ctx context.Context, m *ispec.Manifest, tags []string) error {
-	rawConfig, err := s.document(ctx, m.Config)
-	if err != nil {
-		return fmt.Errorf("config: %w", err)
-	}
-	var config ispec.Image
-	if err := strictjson.Decode(rawConfig, &config); err != nil {
-		return fmt.Errorf("config: %w", err)
-	}
-	if len(config.RootFS.DiffIDs) != len(m.Layers) {
-		return fault.Refused("the manifest has %d layers, its config has %d diff_ids", len(m.Layers), len(config.RootFS.DiffIDs))
-	}
-	saved := savedImage{Config: m.Config.Digest.Encoded() + ".json", RepoTags: tags, Layers: []string{}}
-	for i, layer := range m.Layers {
-		diffID := config.RootFS.DiffIDs[i]
-		if err := layout.CheckDigest(diffID); err != nil {
-			return fmt.Errorf("diff_id %d: %w", i, err)
-		}
+func (s *saver) image(ctx context.Context, img *inspected, tags []string) error {
+	saved := savedImage{Config: img.manifest.Config.Digest.Encoded() + ".json", RepoTags: tags, Layers: []string{}}
+	for i, layer := range img.manifest.Layers {
+		diffID := img.config.RootFS.DiffIDs[i]
 		name := diffID.Encoded() + ".tar"
 		saved.Layers = append(saved.Layers, name)
 		if s.had[diffID] {
@@ -110,7 +85,7 @@ func (s *saver) image(ctx context.Context, m *ispec.Manifest, tags []string) err
 			return fmt.Errorf("layer %s: %w", layer.Digest, err)
 		}
 	}
-	if err := s.tar.bytes(saved.Config, rawConfig); err != nil {
+	if err := s.tar.bytes(saved.Config, img.rawConfig); err != nil {
 		return err
 	}
 	index, err := json.Marshal([]savedImage{saved})
@@ -121,22 +96,6 @@ func (s *saver) image(ctx context.Context, m *ispec.Manifest, tags []string) err
 		return err
 	}
 	return s.tar.finish()
-}
-
-// document reads a config whole.
-func (s *saver) document(ctx context.Context, desc ispec.Descriptor) ([]byte, error) {
-	if err := layout.CheckDigest(desc.Digest); err != nil {
-		return nil, err
-	}
-	if desc.Size > layout.MaxDocument {
-		return nil, fault.Refused("%s has %d bytes, more than %d", desc.Digest, desc.Size, layout.MaxDocument)
-	}
-	r, err := s.src.openBlob(ctx, desc)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(r)
-	return data, errors.Join(err, r.Close())
 }
 
 // layer writes a layer uncompressed. Reading with its hash, decompressing, and
@@ -185,10 +144,22 @@ func decompress(r io.Reader, mediaType string) (io.ReadCloser, error) {
 		if err != nil {
 			return nil, fault.As(fault.ErrRefused, fmt.Errorf("zstd: %w", err))
 		}
-		return z.IOReadCloser(), nil
+		return refusing{z.IOReadCloser()}, nil
 	default:
 		return nil, fault.Refused("unknown layer media type %.100q", mediaType)
 	}
+}
+
+// refusing marks what a decoder finds wrong as a refusal; errors of the source
+// below it have their kind already.
+type refusing struct{ io.ReadCloser }
+
+func (r refusing) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && fault.Kind(err) == nil && !errors.Is(err, context.Canceled) {
+		err = fault.As(fault.ErrRefused, fmt.Errorf("zstd: %w", err))
+	}
+	return n, err
 }
 
 // diffIDReader holds what was decompressed to the config's diff_id.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +11,6 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"go.podman.io/image/v5/image"
-	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/types"
 	"golang.org/x/sync/errgroup"
 
@@ -69,7 +68,7 @@ func (j *job) prefetch(ctx context.Context, images []*digest.Digest) error {
 	}
 	var blobs []ispec.Descriptor
 	for _, instance := range images {
-		descs, err := j.blobsOf(ctx, instance)
+		descs, err := j.blobsOf(ctx, src, instance)
 		if err != nil {
 			return err
 		}
@@ -110,29 +109,19 @@ func (j *job) changesLayers() bool {
 		len(o.Encryption.EncryptFor) > 0 || len(o.Encryption.DecryptWith) > 0
 }
 
-// blobsOf lists config and layers of an image that the policy allows; none
-// when the library has to change a layer.
-func (j *job) blobsOf(ctx context.Context, instance *digest.Digest) ([]ispec.Descriptor, error) {
-	img := image.UnparsedInstance(j.source, instance)
-	if err := j.copier.allowed(ctx, img); err != nil {
+// blobsOf lists config and layers of an image; none when the library has to
+// change a layer.
+func (j *job) blobsOf(ctx context.Context, src blobSource, instance *digest.Digest) ([]ispec.Descriptor, error) {
+	img, err := j.inspect(ctx, src, instance)
+	if img == nil || err != nil {
 		return nil, err
 	}
-	raw, mediaType, err := img.Manifest(ctx)
-	if err != nil {
-		return nil, err
-	}
-	switch mediaType {
-	case ispec.MediaTypeImageManifest, manifest.DockerV2Schema2MediaType:
-	default:
-		return nil, nil
-	}
-	m, err := decodeManifest(raw)
-	if err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
+	if img.config != nil {
+		j.documents[img.manifest.Config.Digest] = img.rawConfig
 	}
 	compress := j.destination.DesiredLayerCompression() == types.Compress
 	var descs []ispec.Descriptor
-	for _, layer := range m.Layers {
+	for _, layer := range img.manifest.Layers {
 		if compress && isUncompressed(layer.MediaType) || isEncrypted(layer) {
 			return nil, nil
 		}
@@ -140,7 +129,7 @@ func (j *job) blobsOf(ctx context.Context, instance *digest.Digest) ([]ispec.Des
 			descs = append(descs, layer)
 		}
 	}
-	return append(descs, m.Config), nil
+	return append(descs, img.manifest.Config), nil
 }
 
 // move brings one blob to the destination, unless it is there.
@@ -179,9 +168,16 @@ func (j *job) carry(ctx context.Context, src blobSource, dst blobDestination, de
 		}
 		return errors.Join(files.putSection(ctx, desc, f, offset, moved), f.Close())
 	}
+	open := func() (io.ReadCloser, error) {
+		// A config has been read already, to be checked.
+		if data, ok := j.documents[desc.Digest]; ok {
+			return io.NopCloser(bytes.NewReader(data)), nil
+		}
+		return src.openBlob(ctx, desc)
+	}
 	if d, ok := dst.(reopeningDestination); ok {
 		return d.putOpened(ctx, desc, func() (io.ReadCloser, error) {
-			r, err := src.openBlob(ctx, desc)
+			r, err := open()
 			if err != nil {
 				return nil, err
 			}
@@ -192,7 +188,7 @@ func (j *job) carry(ctx context.Context, src blobSource, dst blobDestination, de
 	if !ok {
 		return fmt.Errorf("destination %s takes no blobs", j.dst)
 	}
-	r, err := src.openBlob(ctx, desc)
+	r, err := open()
 	if err != nil {
 		return err
 	}

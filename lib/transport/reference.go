@@ -13,6 +13,7 @@ import (
 	"go.podman.io/image/v5/docker/daemon"
 	ociarchive "go.podman.io/image/v5/oci/archive"
 	"go.podman.io/image/v5/sif"
+	"go.podman.io/image/v5/storage"
 	"go.podman.io/image/v5/tarball"
 	"go.podman.io/image/v5/transports"
 	"go.podman.io/image/v5/types"
@@ -38,17 +39,15 @@ func (s side) String() string {
 
 // library are the transports that the image library serves, by name.
 var library = map[string]types.ImageTransport{
-	"docker":         docker.Transport,
-	"docker-archive": dockerarchive.Transport,
-	"docker-daemon":  daemon.Transport,
-	"dir":            directory.Transport,
-	"oci-archive":    ociarchive.Transport,
-	"sif":            sif.Transport,
-	"tarball":        tarball.Transport,
+	"containers-storage": storage.Transport,
+	"docker":             docker.Transport,
+	"docker-archive":     dockerarchive.Transport,
+	"docker-daemon":      daemon.Transport,
+	"dir":                directory.Transport,
+	"oci-archive":        ociarchive.Transport,
+	"sif":                sif.Transport,
+	"tarball":            tarball.Transport,
 }
-
-// storageTransport is there only in builds with the tag containers_storage.
-const storageTransport = "containers-storage"
 
 // readOnly are the transports that cannot be a destination.
 var readOnly = []string{"sif", "tarball"}
@@ -113,9 +112,6 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 			}
 		}
 		t.ref, err = known.ParseReference(name)
-	case transport == storageTransport:
-		err = fault.Hint(fault.Usage("this build does not speak %s:", storageTransport),
-			"build with -tags %s, or use: podman push IMAGE oci:DIR:TAG, podman pull oci:DIR:TAG", "containers_storage")
 	default:
 		return nil, unknownTransport(s, end)
 	}
