@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -257,8 +258,7 @@ func (j *job) library(ctx context.Context, pc *signature.PolicyContext, opts *co
 	src := opened{ImageReference: j.src.ref, source: j.source}
 	dst := opened{ImageReference: j.dst.ref, destination: j.destination}
 	raw, err := copy.Image(ctx, pc, dst, src, opts)
-	var requirement signature.PolicyRequirementError
-	if errors.As(err, &requirement) {
+	if err != nil && strings.Contains(err.Error(), "Source image rejected") {
 		err = rejected(err)
 	}
 	return raw, errors.Join(err, pc.Destroy())

@@ -64,11 +64,11 @@ func (c *Copier) allowed(ctx context.Context, img types.UnparsedImage) error {
 	return rejected(err)
 }
 
-// rejected words the refusal of the policy.
+// rejected words the refusal of the policy. That a key or a network was not
+// there is a failure of another kind.
 func rejected(err error) error {
-	var requirement signature.PolicyRequirementError
-	if errors.As(err, &requirement) {
-		return fault.As(fault.ErrRefused, fmt.Errorf("the signature policy does not allow this image: %w", err))
+	if fault.Kind(err) != nil || temporary(err) || errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("check the signature policy: %w", err)
 	}
-	return fmt.Errorf("check the signature policy: %w", err)
+	return fault.As(fault.ErrRefused, fmt.Errorf("the signature policy does not allow this image: %w", err))
 }
