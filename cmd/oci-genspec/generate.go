@@ -35,6 +35,9 @@ func generate(ctx context.Context, inv *cli.Invocation) error {
 		return generateOne(ctx, inv, opt, pipe.Record{Kind: pipe.KindBundle, Path: operand})
 	case inv.String("image-config") == "-":
 		return inv.Usage("standard input cannot give both the bundle and the image config")
+	case operand == "" && inv.StdinIsTerminal() && os.Getenv("OCI_BUNDLE") != "":
+		// Below oci-mount -- PROG, typed by hand: there is no doubt which.
+		return generateOne(ctx, inv, opt, pipe.Record{Kind: pipe.KindBundle, Path: os.Getenv("OCI_BUNDLE")})
 	case operand == "" && inv.StdinIsTerminal():
 		return inv.Usage("no operand, and standard input is a terminal")
 	}
