@@ -43,6 +43,12 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 			return err
 		}
 	}
+	if p.mtree {
+		if err := recordFiles(ctx, &staging.Bundle, p.manifestName()); err != nil {
+			// It saves the next oci-commit time, and is not needed.
+			inv.Log.Detail("%v", err)
+		}
+	}
 	if err := staging.Publish(ctx); err != nil {
 		return err
 	}
