@@ -128,8 +128,9 @@ func (d *disk) file(n *node, r *tarReader) error {
 	for {
 		p, err := r.body()
 		if err != nil {
-			t.h.release()
-			if !t.first {
+			if t.first {
+				t.h.release()
+			} else {
 				w.add(task{n: n, abandon: true})
 			}
 			return err
