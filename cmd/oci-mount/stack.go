@@ -71,7 +71,10 @@ func (m *mounter) stack(ctx context.Context, image *layout.Image, source *layout
 
 // open opens the layers, and merges those that cannot be stacked.
 func (s *stack) open(ctx context.Context, f *filler, entries []store.Entry) error {
-	dependent := len(entries) - maxLayers - 1
+	dependent := -1
+	if len(entries) > maxLayers {
+		dependent = len(entries) - maxLayers
+	}
 	s.hidden = len(entries)
 	seen := make(map[string]bool)
 	for i, e := range slices.Backward(entries) {

@@ -200,7 +200,12 @@ func (s *Store) make(ctx context.Context, base string, make Maker) (err error) {
 	if err != nil {
 		return fmt.Errorf("stat the new layer: %w", err)
 	}
-	if err := tmp.sync(); err != nil {
+	if info.Mode().IsRegular() {
+		err = errors.Join(syncFile(work), syncFile(sidecar))
+	} else {
+		err = tmp.sync()
+	}
+	if err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -216,17 +221,18 @@ func (s *Store) make(ctx context.Context, base string, make Maker) (err error) {
 	if err := unix.Renameat2(unix.AT_FDCWD, work, unix.AT_FDCWD, target, unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("publish as %s: %w", target, err)
 	}
-	return syncDir(filepath.Dir(base))
+	return syncFile(filepath.Dir(base))
 }
 
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
+// syncFile writes a file, or the names in a directory, to the disk.
+func syncFile(name string) error {
+	f, err := os.Open(name)
 	if err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
+		return fmt.Errorf("sync %s: %w", name, err)
 	}
 	defer f.Close()
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", dir, err)
+		return fmt.Errorf("sync %s: %w", name, err)
 	}
 	return nil
 }
