@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,12 +119,12 @@ type failing struct {
 	memory
 	at    int64
 	err   error
-	blobs int // that are read before it happens
+	blobs atomic.Int32 // that are read before it happens
 }
 
 func (f *failing) Blob(ctx context.Context, desc ispec.Descriptor) (io.ReadCloser, error) {
 	rc, err := f.memory.Blob(ctx, desc)
-	if f.blobs--; err != nil || f.blobs >= 0 {
+	if err != nil || f.blobs.Add(-1) >= 0 {
 		return rc, err
 	}
 	return io.NopCloser(io.MultiReader(io.LimitReader(rc, f.at), readFunc(func([]byte) (int, error) {
@@ -164,7 +165,9 @@ func TestFailureInEachStage(t *testing.T) {
 			return err
 		},
 		"last blob fails": func(ctx context.Context, root string) error {
-			_, err := Unpack(ctx, &failing{memory: m, at: 100, err: boom, blobs: 4}, layers, root, Options{BottomUp: true})
+			source := &failing{memory: m, at: 100, err: boom}
+			source.blobs.Store(4)
+			_, err := Unpack(ctx, source, layers, root, Options{BottomUp: true})
 			return err
 		},
 		"writer fails": func(ctx context.Context, root string) error {
