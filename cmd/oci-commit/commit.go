@@ -212,11 +212,11 @@ func (c *commit) write(ctx context.Context, s *source, d *draft, tree *changeset
 	if err != nil {
 		return errors.Join(err, undoTag(context.WithoutCancel(ctx)))
 	}
-	err = c.inv.Records().Write(pipe.Record{
-		Kind: pipe.KindImage, Image: c.dst.String(), Digest: desc.Digest.String(),
-		Extra: map[string]any{"layers": d.added},
-	})
-	if err != nil {
+	rec := pipe.Record{Kind: pipe.KindImage, Image: c.dst.String(), Digest: desc.Digest.String()}
+	if len(d.added) > 0 {
+		rec.Extra = map[string]any{"layers": d.added}
+	}
+	if err := c.inv.Records().Write(rec); err != nil {
 		return errors.Join(err, undoRefresh(), undoTag(context.WithoutCancel(ctx)))
 	}
 	done()

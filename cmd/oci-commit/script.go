@@ -154,6 +154,7 @@ func (w *scriptWriter) root() string {
 
 // changes packs the changed files and the whiteouts.
 func (w *scriptWriter) changes(tree *changeset.Tree) {
+	w.list(tree)
 	var names, whiteouts []string
 	collect(tree.Root, "", tree.Root.Kind != changeset.Unchanged, &names, &whiteouts)
 	if len(whiteouts) > 0 {
@@ -185,6 +186,19 @@ func (w *scriptWriter) changes(tree *changeset.Tree) {
 		Action: "pack the new and changed files", Command: command,
 		Why: "a layer holds whole files, and the directories on the way to them", Ref: "layer.md, Change Types",
 	})
+}
+
+// list shows the changes, as comments of a script.
+func (w *scriptWriter) list(tree *changeset.Tree) {
+	var lines strings.Builder
+	err := tree.Each(func(path string, n *changeset.Node) error {
+		fmt.Fprintf(&lines, "# %s %s\n", n.Kind, strings.ReplaceAll(path, "\n", `\n`))
+		return nil
+	})
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	w.step(explain.Step{Action: "find what changed", Command: lines.String(), Why: "A added, C changed, D deleted"})
 }
 
 // collect lists the names of a layer. The path has no leading slash.

@@ -55,7 +55,7 @@ type source struct {
 // destination was given.
 func findSource(ctx context.Context, src, from string, platform layout.Platform) (*source, error) {
 	s := &source{path: src}
-	if strings.HasPrefix(src, "oci:") {
+	if isImage(src) {
 		if from != "" {
 			return nil, fault.Usage("--from %s and the image %s exclude each other", from, src)
 		}
@@ -82,6 +82,23 @@ func findSource(ctx context.Context, src, from string, platform layout.Platform)
 		}
 	}
 	return s, s.contents()
+}
+
+// isImage reports whether the operand is a reference, with or without "oci:",
+// and not the name of a bundle.
+func isImage(word string) bool {
+	if strings.HasPrefix(word, "oci:") {
+		return true
+	}
+	if _, err := os.Lstat(word); err == nil || !strings.Contains(word, ":") {
+		return false
+	}
+	ref, err := layout.ParseReference(word)
+	if err != nil {
+		return false
+	}
+	_, err = layout.Open(ref.Dir)
+	return err == nil
 }
 
 // contents looks what the operand beside --from is.
