@@ -133,35 +133,13 @@ func (s *starter) describe() {
 // shapeConfig puts into the config what the command line and the terminal ask
 // for.
 func (s *starter) shapeConfig(context.Context) error {
-	c := s.config
-	if len(s.Trailing) > 0 {
-		if err := c.SetArgs(s.Trailing); err != nil {
-			return err
-		}
-	} else if s.Trailing != nil {
-		return s.Usage("there is no command behind --")
-	}
-	if cwd := s.String("cwd"); cwd != "" {
-		if !filepath.IsAbs(cwd) {
-			return s.Usage("--cwd %q is not an absolute path", cwd)
-		}
-		if err := c.SetCwd(cwd); err != nil {
-			return err
-		}
-	}
-	vars, err := s.vars()
-	if err != nil {
+	if err := s.override(); err != nil {
 		return err
-	}
-	if len(vars) > 0 {
-		if err := c.SetEnv(vars...); err != nil {
-			return err
-		}
 	}
 	if err := s.decideTerminal(); err != nil {
 		return err
 	}
-	return c.SetTerminal(s.term.on)
+	return s.config.SetTerminal(s.term.on)
 }
 
 // findRuntime finds the runtime and its state directory.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -250,24 +249,4 @@ func (s *starter) detach(ctx context.Context) error {
 		return err
 	}
 	return nil
-}
-
-// vars are the variables of --env.
-func (s *starter) vars() ([]string, error) {
-	var vars []string
-	for _, v := range s.StringSlice("env") {
-		name, _, hasValue := strings.Cut(v, "=")
-		if name == "" {
-			return nil, s.Usage("--env %q has no name", v)
-		}
-		if !hasValue {
-			value, ok := os.LookupEnv(name)
-			if !ok {
-				continue
-			}
-			v = name + "=" + value
-		}
-		vars = append(vars, v)
-	}
-	return vars, nil
 }

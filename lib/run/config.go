@@ -80,6 +80,17 @@ func ParseConfig(in io.Reader) (*Config, error) {
 	return c, c.check()
 }
 
+// NewConfig reads a document that was made from another, and so counts as
+// changed.
+func NewConfig(raw []byte) (*Config, error) {
+	c, err := ParseConfig(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	c.changed = true
+	return c, nil
+}
+
 // check refuses what no runtime could run, so that the message is ours.
 func (c *Config) check() error {
 	s := &c.Spec
@@ -114,22 +125,6 @@ func (c *Config) Changed() ([]byte, error) {
 		return nil, nil
 	}
 	return c.raw, nil
-}
-
-// Replace puts the spec in the place of the document, for changes that only
-// its maker can make.
-func (c *Config) Replace(spec *rspec.Spec) error {
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return fmt.Errorf("encode the config: %w", err)
-	}
-	next, err := ParseConfig(bytes.NewReader(raw))
-	if err != nil {
-		return err
-	}
-	next.changed = true
-	*c = *next
-	return nil
 }
 
 // edit changes the document and decodes it again.
@@ -192,11 +187,6 @@ func (c *Config) SetTerminal(on bool) error {
 // SetArgs sets process.args.
 func (c *Config) SetArgs(args []string) error {
 	return c.edit(func(doc map[string]any) { object(doc, "process")["args"] = args })
-}
-
-// SetCwd sets process.cwd.
-func (c *Config) SetCwd(cwd string) error {
-	return c.edit(func(doc map[string]any) { object(doc, "process")["cwd"] = cwd })
 }
 
 // SetEnv sets variables of process.env, NAME=VALUE each, in place of those

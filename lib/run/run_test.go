@@ -448,13 +448,13 @@ func TestConfigKeepsWhatItDoesNotKnow(t *testing.T) {
 	if changed, err := c.Changed(); changed != nil || err != nil {
 		t.Errorf("Changed = %s, %v before any change", changed, err)
 	}
-	for _, err := range []error{c.SetEnv("A=3", "C=4"), c.SetTerminal(true), c.SetArgs([]string{"b"}), c.SetCwd("/w"), c.Rebase("/bundle")} {
+	for _, err := range []error{c.SetEnv("A=3", "C=4"), c.SetTerminal(true), c.SetArgs([]string{"b"}), c.Rebase("/bundle")} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	const want = `{"future":{"a":[1,2]},"mounts":[{"destination":"/x","new":true,"options":["bind"],"source":"/bundle/rel","type":"bind"}],"ociVersion":"9.9.9",` +
-		`"process":{"args":["b"],"cwd":"/w","env":["B=2","A=3","C=4"],"new":18446744073709551615,"terminal":true},"root":{"path":"/bundle/rootfs"}}`
+		`"process":{"args":["b"],"cwd":"/","env":["B=2","A=3","C=4"],"new":18446744073709551615,"terminal":true},"root":{"path":"/bundle/rootfs"}}`
 	if got, err := c.Changed(); string(got) != want || err != nil {
 		t.Errorf("Changed = %s, %v, want %s", got, err, want)
 	}
