@@ -48,6 +48,9 @@ func TestRandomChanges(t *testing.T) {
 					again := filepath.Join(dir, fmt.Sprintf("again%d", round))
 					runOut(t, tool(t, "oci-unpack"), tag, again)
 					compareTrees(t, fmt.Sprintf("round %d", round), describeTree(t, filepath.Join(again, "rootfs"), epoch), want)
+					if route == "unpack" {
+						runOut(t, tool(t, "oci-unpack"), "--check", bundle)
+					}
 					if t.Failed() {
 						t.Fatalf("after\n%s", strings.Join(done, "\n"))
 					}
