@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/opencontainers/go-digest"
 	"go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/pkg/compression"
@@ -96,15 +95,13 @@ type job struct {
 	source      types.ImageSource
 	destination types.ImageDestination
 	tracker     *tracker
-	// documents are configs that were read to be checked, by digest.
-	documents map[digest.Digest][]byte
 }
 
 // Copy copies the image src to dst, both TRANSPORT:NAME.
 func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
 	begin := time.Now()
 	for try := 0; ; try++ {
-		j := &job{copier: c, tracker: newTracker(c.options.Progress), documents: make(map[digest.Digest][]byte)}
+		j := &job{copier: c, tracker: newTracker(c.options.Progress)}
 		var err error
 		if j.src, err = c.parse(src, source); err != nil {
 			return nil, err

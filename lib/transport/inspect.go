@@ -91,5 +91,13 @@ func document(ctx context.Context, src blobSource, desc ispec.Descriptor) ([]byt
 		return nil, err
 	}
 	data, err := io.ReadAll(r)
-	return data, errors.Join(err, r.Close())
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	if far, ok := src.(interface {
+		remember(d digest.Digest, data []byte)
+	}); ok {
+		far.remember(desc.Digest, data)
+	}
+	return data, nil
 }

@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,9 +115,6 @@ func (j *job) blobsOf(ctx context.Context, src blobSource, instance *digest.Dige
 	if img == nil || err != nil {
 		return nil, err
 	}
-	if img.config != nil {
-		j.documents[img.manifest.Config.Digest] = img.rawConfig
-	}
 	compress := j.destination.DesiredLayerCompression() == types.Compress
 	var descs []ispec.Descriptor
 	for _, layer := range img.manifest.Layers {
@@ -168,16 +164,9 @@ func (j *job) carry(ctx context.Context, src blobSource, dst blobDestination, de
 		}
 		return errors.Join(files.putSection(ctx, desc, f, offset, moved), f.Close())
 	}
-	open := func() (io.ReadCloser, error) {
-		// A config has been read already, to be checked.
-		if data, ok := j.documents[desc.Digest]; ok {
-			return io.NopCloser(bytes.NewReader(data)), nil
-		}
-		return src.openBlob(ctx, desc)
-	}
 	if d, ok := dst.(reopeningDestination); ok {
 		return d.putOpened(ctx, desc, func() (io.ReadCloser, error) {
-			r, err := open()
+			r, err := src.openBlob(ctx, desc)
 			if err != nil {
 				return nil, err
 			}
@@ -188,7 +177,7 @@ func (j *job) carry(ctx context.Context, src blobSource, dst blobDestination, de
 	if !ok {
 		return fmt.Errorf("destination %s takes no blobs", j.dst)
 	}
-	r, err := open()
+	r, err := src.openBlob(ctx, desc)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -27,6 +28,8 @@ type registryDestination struct {
 	// mountFrom is another repository of the same registry that has the
 	// blobs; "" when there is none.
 	mountFrom string
+	// had remembers the blobs that this copy has found or stored there.
+	had sync.Map // digest.Digest → struct{}
 }
 
 // Reference is what was asked for.
@@ -79,7 +82,7 @@ func (d *registryDestination) PutBlob(ctx context.Context, stream io.Reader, inf
 	defer func() { err = errors.Join(err, f.Close()) }()
 	had, err := d.hasBlob(ctx, desc)
 	if err == nil && !had {
-		err = d.client.Upload(ctx, d.repository, desc, func() (io.ReadCloser, error) {
+		err = d.putOpened(ctx, desc, func() (io.ReadCloser, error) {
 			return io.NopCloser(io.NewSectionReader(f, 0, desc.Size)), nil
 		})
 	}
@@ -153,14 +156,24 @@ func (d *registryDestination) Commit(context.Context, types.UnparsedImage) error
 // hasBlob is part of blobDestination. A blob that a neighbour repository has
 // is mounted.
 func (d *registryDestination) hasBlob(ctx context.Context, desc ispec.Descriptor) (bool, error) {
-	had, err := d.client.HasBlob(ctx, d.repository, desc)
-	if had || err != nil || d.mountFrom == "" {
-		return had, err
+	if _, ok := d.had.Load(desc.Digest); ok {
+		return true, nil
 	}
-	return d.client.Mount(ctx, d.repository, desc, d.mountFrom)
+	had, err := d.client.HasBlob(ctx, d.repository, desc)
+	if !had && err == nil && d.mountFrom != "" {
+		had, err = d.client.Mount(ctx, d.repository, desc, d.mountFrom)
+	}
+	if had {
+		d.had.Store(desc.Digest, struct{}{})
+	}
+	return had, err
 }
 
 // putOpened is part of reopeningDestination.
 func (d *registryDestination) putOpened(ctx context.Context, desc ispec.Descriptor, open func() (io.ReadCloser, error)) error {
-	return d.client.Upload(ctx, d.repository, desc, open)
+	err := d.client.Upload(ctx, d.repository, desc, open)
+	if err == nil {
+		d.had.Store(desc.Digest, struct{}{})
+	}
+	return err
 }
