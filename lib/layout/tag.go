@@ -39,16 +39,16 @@ func (l *Layout) Tag(ctx context.Context, tag string, desc ispec.Descriptor) err
 		}
 		desc.Annotations[ispec.AnnotationRefName] = tag
 	}
-	entry, err := encode(desc)
+	raw, err := encode(desc)
 	if err != nil {
 		return fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
 	}
-	return l.edit(ctx, func(entries []json.RawMessage) ([]json.RawMessage, error) {
-		entries, err := without(entries, func(d ispec.Descriptor) bool {
-			name := d.Annotations[ispec.AnnotationRefName]
-			return name == tag && (tag != "" || d.Digest == desc.Digest)
+	return l.edit(ctx, func(entries []entry) []entry {
+		entries = slices.DeleteFunc(entries, func(e entry) bool {
+			name := e.desc.Annotations[ispec.AnnotationRefName]
+			return name == tag && (tag != "" || e.desc.Digest == desc.Digest)
 		})
-		return append(entries, entry), err
+		return append(entries, entry{raw, desc})
 	})
 }
 
@@ -69,9 +69,15 @@ func (l *Layout) Tags(ctx context.Context) ([]string, error) {
 	return tags, nil
 }
 
+// entry is a descriptor in index.json, and its bytes there.
+type entry struct {
+	raw  json.RawMessage
+	desc ispec.Descriptor
+}
+
 // edit changes the list of descriptors in index.json: read, change and write
 // all happen under the lock.
-func (l *Layout) edit(ctx context.Context, change func([]json.RawMessage) ([]json.RawMessage, error)) error {
+func (l *Layout) edit(ctx context.Context, change func([]entry) []entry) error {
 	unlock, err := l.lock(ctx)
 	if err != nil {
 		return err
@@ -83,10 +89,11 @@ func (l *Layout) edit(ctx context.Context, change func([]json.RawMessage) ([]jso
 	if err != nil {
 		return err
 	}
-	if _, err := decodeIndex(data); err != nil {
+	index, err := decodeIndex(data)
+	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	changed, err := editIndex(data, change)
+	changed, err := editIndex(data, index.Manifests, change)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -100,29 +107,32 @@ func (l *Layout) edit(ctx context.Context, change func([]json.RawMessage) ([]jso
 	return durable.SyncDir(l.dir)
 }
 
-// editIndex replaces the member "manifests" of the object in data, and keeps
-// the order and the bytes of all others.
-func editIndex(data []byte, change func([]json.RawMessage) ([]json.RawMessage, error)) ([]byte, error) {
+// editIndex replaces the member "manifests" of the object in data, whose
+// descriptors are given, and keeps the order and the bytes of all others.
+func editIndex(data []byte, descs []ispec.Descriptor, change func([]entry) []entry) ([]byte, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
 		return nil, err
 	}
-	var entries []json.RawMessage
+	var raws []json.RawMessage
 	if raw, ok := members["manifests"]; ok {
-		if err := json.Unmarshal(raw, &entries); err != nil {
+		if err := json.Unmarshal(raw, &raws); err != nil {
 			return nil, err
 		}
 	}
-	entries, err := change(entries)
-	if err != nil {
-		return nil, err
+	entries := make([]entry, len(descs))
+	for i, desc := range descs {
+		entries[i] = entry{raws[i], desc}
 	}
-	if entries == nil {
-		entries = []json.RawMessage{}
+	entries = change(entries)
+	list := []byte{'['}
+	for i, e := range entries {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(list, e.raw...)
 	}
-	if members["manifests"], err = encode(entries); err != nil {
-		return nil, err
-	}
+	members["manifests"] = append(list, ']')
 	var out bytes.Buffer
 	out.WriteByte('{')
 	for i, key := range memberOrder(members) {
@@ -151,21 +161,6 @@ func memberOrder(members map[string]json.RawMessage) []string {
 		}
 	}
 	return order
-}
-
-// without drops the entries that match.
-func without(entries []json.RawMessage, match func(ispec.Descriptor) bool) ([]json.RawMessage, error) {
-	var kept []json.RawMessage
-	for _, raw := range entries {
-		var d ispec.Descriptor
-		if err := json.Unmarshal(raw, &d); err != nil {
-			return nil, err
-		}
-		if !match(d) {
-			kept = append(kept, raw)
-		}
-	}
-	return kept, nil
 }
 
 // encode is json.Marshal without the escapes that only HTML needs.
