@@ -180,10 +180,10 @@ func isSignal(s string) bool {
 		return name != "" && len(name) <= 2 && name <= "64" || len(name) == 1
 	}
 	if rest, ok := strings.CutPrefix(name, "RTMIN"); ok {
-		return rest == "" || rest[0] == '+' && strings.Trim(rest[1:], "0123456789") == "" && len(rest) <= 3
+		return rest == "" || len(rest) > 1 && rest[0] == '+' && strings.Trim(rest[1:], "0123456789") == "" && len(rest) <= 3
 	}
 	if rest, ok := strings.CutPrefix(name, "RTMAX"); ok {
-		return rest == "" || rest[0] == '-' && strings.Trim(rest[1:], "0123456789") == "" && len(rest) <= 3
+		return rest == "" || len(rest) > 1 && rest[0] == '-' && strings.Trim(rest[1:], "0123456789") == "" && len(rest) <= 3
 	}
 	return slices.Contains(signals, name)
 }
