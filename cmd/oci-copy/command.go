@@ -60,6 +60,10 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 	}
 	if r.progress != nil {
 		options.Progress = r.progress.event
+		options.Note = func(format string, args ...any) {
+			r.progress.clear()
+			inv.Log.Note(format, args...)
+		}
 		defer r.progress.stop()
 	}
 	if r.copier, err = transport.New(*options); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -115,7 +116,7 @@ func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
 			return result, nil
 		}
 		if cause := context.Cause(ctx); cause != nil {
-			return nil, fmt.Errorf("copy %s to %s: %w", src, dst, errors.Join(cause, err))
+			return nil, fmt.Errorf("copy %s to %s: %w", src, dst, cause)
 		}
 		err = fmt.Errorf("copy %s to %s: %w", src, dst, classify(err))
 		if try >= c.options.retries() || !j.retriable() || !errors.Is(err, fault.ErrTemporary) {
@@ -185,6 +186,9 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 			return j.result(raw, chosen)
 		}
 	}
+	if chosen.list != copy.CopySystemImage && slices.Contains(singleImage, j.dst.transport) {
+		return nil, fault.Hint(fault.Usage("%s: holds one image and no index", j.dst.transport), "choose one with --platform, or write an oci-archive:")
+	}
 	if j.destination, err = j.openDestination(ctx, dstSys); err != nil {
 		return nil, err
 	}
@@ -211,6 +215,9 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 	}
 	return j.result(raw, chosen)
 }
+
+// singleImage are the destinations that take no index.
+var singleImage = []string{"docker-archive", "docker-daemon"}
 
 // openDestination opens the destination. Where signatures may have to be
 // written into a registry, the library does it.

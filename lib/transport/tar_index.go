@@ -12,6 +12,7 @@ import (
 
 	"go.podman.io/image/v5/pkg/compression"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
@@ -64,6 +65,9 @@ func (c *Copier) archiveFile(name string) (*os.File, io.Reader, error) {
 	if name == "-" {
 		if c.options.Stdin == nil {
 			return nil, nil, fault.Usage("there is no standard input to read an archive from")
+		}
+		if f, ok := c.options.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			return nil, nil, fault.Hint(fault.Usage("an archive is not read from a terminal"), "redirect it: oci-copy oci-archive:- DST <FILE")
 		}
 		return nil, c.options.Stdin, nil
 	}
