@@ -145,9 +145,8 @@ func (c *commit) one(ctx context.Context, src string) (err error) {
 	if tree != nil {
 		defer func() { err = errors.Join(err, tree.Close()) }()
 	}
-	switch {
-	case c.inv.Bool("diff"):
-		return c.print(tree)
+	if c.inv.Bool("diff") {
+		return c.list(tree)
 	}
 	if err := c.script(s, d, tree); err != nil || c.inv.DryRun() {
 		return err

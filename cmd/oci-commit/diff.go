@@ -9,8 +9,8 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 )
 
-// print lists the changes as `docker diff` does: a letter and a path.
-func (c *commit) print(tree *changeset.Tree) error {
+// list prints the changes as `docker diff` does: a letter and a path.
+func (c *commit) list(tree *changeset.Tree) error {
 	if tree == nil {
 		return nil
 	}

@@ -152,7 +152,7 @@ func (d *draft) addLayers(ctx context.Context, l *layout.Layout, s *source, tree
 		}
 	}
 	if tree != nil && (!tree.Empty() || c.inv.Bool("squash")) {
-		opt := changeset.WriteOptions{Epoch: c.epoch, UIDMap: s.uidMap, GIDMap: s.gidMap, Rootless: s.rootless}
+		opt := changeset.WriteOptions{Epoch: c.epoch, UIDMap: s.uidMap, GIDMap: s.gidMap, Rootless: s.rootless, Devices: s.devices()}
 		err := d.addLayer(ctx, l, func(out io.Writer) error { return tree.WriteTar(ctx, out, opt) })
 		if err != nil {
 			return err

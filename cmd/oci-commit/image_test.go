@@ -67,10 +67,10 @@ func (e tarEntry) xattr(name, value string) tarEntry {
 	return e
 }
 
-// writeImage adds an image to the layout in dir, by plain calls: a fault of
-// lib/layout cannot hide itself. edit may change the config before it is
-// written.
-func writeImage(t testing.TB, dir, tag string, edit func(*ispec.Image), layers ...[]tarEntry) {
+// writeImage makes the image "base" in the layout in dir, by plain calls: a
+// fault of lib/layout cannot hide itself. edit may change the config before it
+// is written.
+func writeImage(t testing.TB, dir string, edit func(*ispec.Image), layers ...[]tarEntry) {
 	t.Helper()
 	config := ispec.Image{
 		Platform: ispec.Platform{OS: "linux", Architecture: runtime.GOARCH},
@@ -93,16 +93,16 @@ func writeImage(t testing.TB, dir, tag string, edit func(*ispec.Image), layers .
 	raw, err := json.Marshal(config)
 	must(t, err)
 	manifest.Config = writeBlob(t, dir, ispec.MediaTypeImageConfig, raw)
-	writeManifest(t, dir, tag, manifest)
+	writeManifest(t, dir, manifest)
 }
 
-// writeManifest stores a manifest and gives it a tag.
-func writeManifest(t testing.TB, dir, tag string, manifest any) ispec.Descriptor {
+// writeManifest stores a manifest and gives it the tag "base".
+func writeManifest(t testing.TB, dir string, manifest any) {
 	t.Helper()
 	raw, err := json.Marshal(manifest)
 	must(t, err)
 	desc := writeBlob(t, dir, ispec.MediaTypeImageManifest, raw)
-	desc.Annotations = map[string]string{ispec.AnnotationRefName: tag}
+	desc.Annotations = map[string]string{ispec.AnnotationRefName: "base"}
 	index := ispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ispec.MediaTypeImageIndex}
 	name := filepath.Join(dir, ispec.ImageIndexFile)
 	if data, err := os.ReadFile(name); err == nil {
@@ -113,7 +113,6 @@ func writeManifest(t testing.TB, dir, tag string, manifest any) ispec.Descriptor
 	must(t, err)
 	must(t, os.WriteFile(name, raw, 0o644))
 	must(t, os.WriteFile(filepath.Join(dir, ispec.ImageLayoutFile), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644))
-	return desc
 }
 
 func archive(t testing.TB, entries []tarEntry) []byte {

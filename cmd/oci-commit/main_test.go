@@ -87,14 +87,13 @@ func runCommit(t testing.TB, args ...string) result {
 	return result{status, stdout.String(), stderr.String()}
 }
 
-// mustCommit runs oci-commit, which must succeed, and returns the record.
-func mustCommit(t testing.TB, args ...string) string {
+// mustCommit runs oci-commit, which must succeed.
+func mustCommit(t testing.TB, args ...string) {
 	t.Helper()
 	r := runCommit(t, args...)
 	if r.status != 0 {
 		t.Fatalf("oci-commit %q = status %d\n%s", args, r.status, r.stderr)
 	}
-	return strings.TrimSuffix(r.stdout, "\n")
 }
 
 // needRoot skips what mounts or sets owners.

@@ -23,7 +23,7 @@ func TestRandomChanges(t *testing.T) {
 	}
 	work := t.TempDir()
 	layout := filepath.Join(work, "img")
-	writeImage(t, layout, "base", nil, baseImage()...)
+	writeImage(t, layout, nil, baseImage()...)
 	t.Setenv("SOURCE_DATE_EPOCH", strconv.Itoa(epoch))
 	for seed := range uint64(6) {
 		for _, route := range []string{"unpack", "mount"} {

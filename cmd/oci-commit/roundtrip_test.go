@@ -59,7 +59,7 @@ func TestRoundTrip(t *testing.T) {
 	needRoot(t)
 	dir := t.TempDir()
 	layout := filepath.Join(dir, "img")
-	writeImage(t, layout, "base", nil, baseImage()...)
+	writeImage(t, layout, nil, baseImage()...)
 	t.Setenv("SOURCE_DATE_EPOCH", strconv.Itoa(epoch))
 	if len(kinds) < 60 {
 		t.Errorf("%d kinds of change, want at least 60", len(kinds))
@@ -157,10 +157,12 @@ func (r rootfs) setxattr(n, key, value string) {
 	r.t.Helper()
 	r.do(unix.Lsetxattr(r.path(n), key, []byte(value), 0))
 }
-func (r rootfs) mknod(n string, mode uint32, major, minor uint32) {
+
+func (r rootfs) mknod(n string, mode, major, minor uint32) {
 	r.t.Helper()
 	r.do(unix.Mknod(r.path(n), mode, int(unix.Mkdev(major, minor))))
 }
+
 func (r rootfs) touch(n string, seconds int64) {
 	r.t.Helper()
 	at := unix.NsecToTimespec(time.Unix(seconds, 0).UnixNano())
@@ -381,7 +383,7 @@ func TestGomtreeAgrees(t *testing.T) {
 	}
 	needRoot(t)
 	dir := t.TempDir()
-	writeImage(t, dir+"/img", "base", nil, baseImage()...)
+	writeImage(t, dir+"/img", nil, baseImage()...)
 	runOut(t, tool(t, "oci-unpack"), "oci:"+dir+"/img:base", dir+"/b")
 	r := rootfs{t, dir + "/b/rootfs"}
 	r.write("etc/new", "n")

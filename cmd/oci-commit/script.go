@@ -30,7 +30,7 @@ func (c *commit) script(s *source, d *draft, tree *changeset.Tree) error {
 		}
 		return fault.Usage("--dry-run: tar cannot map owners back, so that there is no script for this bundle")
 	}
-	w := &scriptWriter{commit: c, source: s, draft: d, print: steps.Step}
+	w := &scriptWriter{commit: c, source: s, draft: d, show: steps.Step}
 	w.prepare()
 	w.parent()
 	if tree != nil && (!tree.Empty() || c.inv.Bool("squash")) {
@@ -55,14 +55,14 @@ type scriptWriter struct {
 	commit *commit
 	source *source
 	draft  *draft
-	print  func(explain.Step) error
+	show   func(explain.Step) error
 	err    error
 	layers int
 }
 
 func (w *scriptWriter) step(s explain.Step) {
 	if w.err == nil {
-		w.err = w.print(s)
+		w.err = w.show(s)
 	}
 }
 

@@ -42,7 +42,7 @@ func TestScripts(t *testing.T) {
 // setup makes the layout "img" with the image "base", and puts the binaries
 // that make bundles on the PATH.
 func setup(t *testing.T, env *testscript.Env) error {
-	writeImage(t, filepath.Join(env.WorkDir, "img"), "base", func(c *ispec.Image) {
+	writeImage(t, filepath.Join(env.WorkDir, "img"), func(c *ispec.Image) {
 		c.Config.Env = []string{"PATH=/bin", "HOME=/root"}
 		c.Config.Cmd = []string{"sh"}
 		c.Config.WorkingDir = "/work/dir"

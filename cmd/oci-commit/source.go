@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
@@ -82,6 +83,18 @@ func findSource(ctx context.Context, src, from string, platform layout.Platform)
 		}
 	}
 	return s, s.contents()
+}
+
+// devices are those that an ordinary user could not unpack.
+func (s *source) devices() map[string]changeset.Device {
+	if s.state == nil {
+		return nil
+	}
+	all := make(map[string]changeset.Device, len(s.state.Placeholders))
+	for _, p := range s.state.Placeholders {
+		all[p.Path] = changeset.Device{Block: p.Type == "block", Mode: p.Mode & 0o7777, Major: p.Major, Minor: p.Minor}
+	}
+	return all
 }
 
 // isImage reports whether the operand is a reference, with or without "oci:",

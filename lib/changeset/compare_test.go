@@ -227,7 +227,7 @@ func TestLowers(t *testing.T) {
 	for _, layer := range []string{"3", "2", "1"} {
 		d, err := openRoot(filepath.Join(base, layer))
 		must(t, err)
-		defer func() { must(t, d.leave()) }()
+		t.Cleanup(func() { must(t, d.leave()) })
 		l.stack = append(l.stack, d)
 	}
 	for path, want := range map[string]bool{

@@ -115,8 +115,14 @@ func TestEncodingCheck(t *testing.T) {
 		e  Encoding
 		ok bool
 	}{
-		{Encoding{Gzip, 0}, true}, {Encoding{Gzip, 9}, true}, {Encoding{Gzip, 10}, false}, {Encoding{Gzip, -1}, false},
-		{Encoding{Zstd, 22}, true}, {Encoding{Zstd, 23}, false}, {Encoding{Plain, 0}, true}, {Encoding{Plain, 1}, false},
+		{Encoding{Gzip, 0}, true},
+		{Encoding{Gzip, 9}, true},
+		{Encoding{Gzip, 10}, false},
+		{Encoding{Gzip, -1}, false},
+		{Encoding{Zstd, 22}, true},
+		{Encoding{Zstd, 23}, false},
+		{Encoding{Plain, 0}, true},
+		{Encoding{Plain, 1}, false},
 	} {
 		if err := tc.e.Check(); (err == nil) != tc.ok || err != nil && !errors.Is(err, fault.ErrUsage) {
 			t.Errorf("Check(%v) = %v, want ok %v", tc.e, err, tc.ok)

@@ -2,6 +2,7 @@ package changeset
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -150,7 +151,7 @@ func (u *upperWalk) below(l level, node *Node, extra []entry) error {
 	}
 	l.snap.record(kept)
 	for _, was := range l.old.all() {
-		_, there := slices.BinarySearchFunc(entries, was.name, func(e entry, name string) int { return bytes.Compare([]byte(e.name), []byte(name)) })
+		_, there := slices.BinarySearchFunc(entries, was.name, func(e entry, name string) int { return cmp.Compare(e.name, name) })
 		if there || was.name == "." || was.stat.recordedWhiteout() || l.mask.holds(was.name) {
 			continue
 		}

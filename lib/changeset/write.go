@@ -25,6 +25,9 @@ type WriteOptions struct {
 	// UIDMap and GIDMap are those the rootfs was made with; owners are
 	// mapped back.
 	UIDMap, GIDMap idmap.Map
+	// Devices are device nodes that are only empty files of mode 0 in the
+	// rootfs, since whoever unpacked it could make no other; by path.
+	Devices map[string]Device
 	// Rootless takes owners from user.rootlesscontainers, which itself is
 	// left out.
 	Rootless bool
@@ -46,6 +49,13 @@ func (t *Tree) WriteTar(ctx context.Context, out io.Writer, opt WriteOptions) er
 		return fmt.Errorf("end layer: %w", err)
 	}
 	return nil
+}
+
+// Device is a device node that a rootfs lacks.
+type Device struct {
+	Block        bool
+	Mode         uint32 // permission bits
+	Major, Minor uint32
 }
 
 // inode identifies a file over all names. The number alone does not: a rootfs
@@ -154,6 +164,9 @@ func (w *layerWriter) file(dir *directory, n *Node, path string) error {
 		}
 		n.link = hdr.Linkname
 	}
+	if device, ok := w.opt.Devices[path]; ok && n.Stat.Type() == unix.S_IFREG && n.Stat.Size == 0 && n.Stat.Perm() == 0 {
+		return w.device(hdr, device)
+	}
 	// What was read by name must have been of the file that was compared.
 	if st, err := statAt(dir.fd, n.Name); err != nil || !st.sameInode(&n.Stat) {
 		return dir.changed(n.Name, err)
@@ -181,6 +194,16 @@ func (w *layerWriter) file(dir *directory, n *Node, path string) error {
 		w.links[key] = linked{path, n}
 	}
 	return err
+}
+
+// device writes the node that an untouched placeholder stands for.
+func (w *layerWriter) device(hdr *tar.Header, d Device) error {
+	hdr.Typeflag = tar.TypeChar
+	if d.Block {
+		hdr.Typeflag = tar.TypeBlock
+	}
+	hdr.Mode, hdr.Devmajor, hdr.Devminor = int64(d.Mode), int64(d.Major), int64(d.Minor)
+	return w.write(hdr, hdr.Name)
 }
 
 // hardLink writes a further name of a file that is in the layer already.
