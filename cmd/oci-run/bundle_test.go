@@ -142,7 +142,8 @@ func editConfig(file, path, value string) error {
 		}
 		if appending {
 			list, _ := at[last].([]any)
-			v = append(list, v)
+			list = append(list, v)
+			v = list
 		}
 		at[last] = v
 	}

@@ -152,7 +152,7 @@ func (s *starter) findRuntime(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find a runtime: %w", err)
 	}
-	r.Complete(s.config, cli.RunRoot(), os.Getenv("XDG_RUNTIME_DIR"))
+	r = r.Complete(s.config, cli.RunRoot(), os.Getenv("XDG_RUNTIME_DIR"))
 	s.plan.Record.Runtime = r
 	return run.CheckFit(s.config, r)
 }

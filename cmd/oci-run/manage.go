@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -166,8 +167,7 @@ func rowOf(c *run.Container) (row, error) {
 
 // table prints the rows for people; --json is for programs.
 func table(inv *cli.Invocation, rows []row) error {
-	w := tabwriter.NewWriter(inv.Out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tPID\tSTATE\tEXIT\tRUNTIME\tAGE\tIMAGE\tBUNDLE")
+	lines := []string{"ID\tPID\tSTATE\tEXIT\tRUNTIME\tAGE\tIMAGE\tBUNDLE\n"}
 	for _, r := range rows {
 		pid, exit := "-", "-"
 		if r.Pid != 0 {
@@ -182,9 +182,11 @@ func table(inv *cli.Invocation, rows []row) error {
 		if r.OOM {
 			exit += " (oom)"
 		}
-		fmt.Fprintln(w, strings.Join([]string{r.ID, pid, r.State, exit, r.Runtime, r.age.String(), dash(r.Image), dash(r.Bundle)}, "\t"))
+		lines = append(lines, strings.Join([]string{r.ID, pid, r.State, exit, r.Runtime, r.age.String(), dash(r.Image), dash(r.Bundle)}, "\t")+"\n")
 	}
-	if err := w.Flush(); err != nil {
+	w := tabwriter.NewWriter(inv.Out, 0, 8, 2, ' ', 0)
+	_, err := io.WriteString(w, strings.Join(lines, ""))
+	if err = errors.Join(err, w.Flush()); err != nil {
 		return fmt.Errorf("print the list: %w", err)
 	}
 	return nil

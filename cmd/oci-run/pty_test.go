@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,7 +156,7 @@ func (s *session) until(what string, ok func() bool) {
 
 func (s *session) send(keys string) {
 	s.t.Helper()
-	if _, err := io.WriteString(s.master, keys); err != nil {
+	if _, err := s.master.WriteString(keys); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -193,7 +192,7 @@ func (s *session) mode() unix.Termios {
 
 // onTerminals runs a test on each runtime, with a bundle whose config asks for
 // a terminal, and an ID.
-func onTerminals(t *testing.T, test func(t *testing.T, env string, id string)) {
+func onTerminals(t *testing.T, test func(t *testing.T, env, id string)) {
 	if os.Geteuid() != 0 {
 		t.Skip("not root")
 	}
@@ -268,8 +267,8 @@ func TestTerminalRestored(t *testing.T) {
 		before := s.mode()
 		s.expect("ready")
 		var pid int
-		at := s.screen()[strings.Index(s.screen(), "pid "):]
-		if _, err := fmt.Sscanf(at, "pid %d.", &pid); err != nil {
+		_, at, _ := strings.Cut(s.screen(), "pid ")
+		if _, err := fmt.Sscanf(at, "%d.", &pid); err != nil {
 			t.Fatalf("no pid on the screen %q: %v", s.screen(), err)
 		}
 		s.until("end", func() bool {

@@ -43,7 +43,10 @@ func (s *starter) addListen() error {
 		return nil
 	}
 	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
-	if err != nil || n <= 0 {
+	if err != nil || n < 0 {
+		return s.Usage("LISTEN_FDS is %q, not a number of sockets", os.Getenv("LISTEN_FDS"))
+	}
+	if n == 0 {
 		return nil
 	}
 	if s.Bool("init") {

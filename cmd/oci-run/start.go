@@ -90,15 +90,18 @@ func (s *starter) checkFlags(context.Context) error {
 
 // identify settles the ID, and opens the store.
 func (s *starter) identify(context.Context) error {
-	var err error
-	if s.id = s.Operand(0); s.id == "" {
-		if s.id, err = run.NewID(); err != nil {
+	s.id = s.Operand(0)
+	if s.id == "" {
+		id, err := run.NewID()
+		if err != nil {
 			return err
 		}
+		s.id = id
 	}
-	if err = run.CheckID(s.id); err != nil {
+	if err := run.CheckID(s.id); err != nil {
 		return err
 	}
+	var err error
 	s.store, err = run.OpenStore(cli.RunRoot())
 	return err
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -29,7 +28,7 @@ func (c *Container) Attach(streams Streams) (left bool, err error) {
 	// Wait may outlive the connection; this descriptor closes with the process
 	// when the goroutine that reads it has not ended.
 	a := &attachment{conn: conn, streams: streams, left: make(chan struct{})}
-	defer unix.Shutdown(conn, unix.SHUT_RDWR)
+	defer func() { _ = unix.Shutdown(conn, unix.SHUT_RDWR) }()
 	a.console = console{tty: streams.TTY}
 	a.raw()
 	defer a.restore()
@@ -68,7 +67,7 @@ func (c *Container) dial() (int, error) {
 			return -1, fmt.Errorf("attach to container %s: %w", c.ID, err)
 		}
 		defer dir.Close()
-		path = filepath.Join("/proc/self/fd", itoa(int(dir.Fd())), attachSocket)
+		path = fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), attachSocket)
 	}
 	conn, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -170,7 +170,7 @@ func removeCgroup(dir string) error {
 // killCgroup kills the processes in dir and below, and removes what is below.
 func killCgroup(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
+		if d == nil || err == nil && !d.IsDir() {
 			return nil
 		}
 		procs, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))

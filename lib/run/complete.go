@@ -10,18 +10,18 @@ import (
 // out where the runtime keeps its state: its default place, so that its own
 // list, exec, state, kill and delete know the container. An ordinary user
 // without XDG_RUNTIME_DIR has no such place; one below runRoot is used.
-func (r *Runtime) Complete(c *Config, runRoot, xdgRuntimeDir string) {
+func (r Runtime) Complete(c *Config, runRoot, xdgRuntimeDir string) Runtime {
 	if c.systemdCgroup() && r.kind() != kindRunsc {
 		r.Args = append(r.Args, "--systemd-cgroup")
 	}
 	if root := argument(r.Args, "--root"); root != "" {
 		r.State = root
-		return
+		return r
 	}
 	kind := r.kind()
 	switch {
 	case !Rootless():
-		r.State = filepath.Join("/run", kind)
+		r.State = "/run/" + kind
 	case filepath.IsAbs(xdgRuntimeDir):
 		r.State = filepath.Join(xdgRuntimeDir, kind)
 		if os.Geteuid() == 0 {
@@ -33,6 +33,7 @@ func (r *Runtime) Complete(c *Config, runRoot, xdgRuntimeDir string) {
 		r.State = filepath.Join(runRoot, kind)
 		r.Args = append(r.Args, "--root", r.State)
 	}
+	return r
 }
 
 // argument finds the value of a flag, in either form.

@@ -25,8 +25,10 @@ type known struct {
 // knownMessages is searched from the top. The texts are those of runc 1.1 to
 // 1.5, crun 1.8, runsc of 2022 to 2026 and youki; each has a test.
 var knownMessages = []known{
-	{has: []string{"hybrid mode"}, says: "crun does not run on this host: its cgroups are in hybrid mode (v1 with a v2 tree beside)",
-		hint: "use another runtime: --runtime runc"},
+	{
+		has: []string{"hybrid mode"}, says: "crun does not run on this host: its cgroups are in hybrid mode (v1 with a v2 tree beside)",
+		hint: "use another runtime: --runtime runc",
+	},
 	{has: []string{"container with given id already exists"}, says: "a container with this ID exists already"},
 	{has: []string{"container with id exists"}, says: "a container with this ID exists already"},
 	{has: []string{"already exists", "container `"}, says: "a container with this ID exists already"},

@@ -3,6 +3,7 @@ package run
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -32,7 +33,7 @@ func CheckProgram(c *Config, bundle string) error {
 	if err != nil {
 		return err
 	}
-	defer t.Close()
+	defer func() { _ = t.Close() }()
 	ck := programCheck{tree: t}
 	for _, m := range c.Spec.Mounts {
 		ck.mounts = append(ck.mounts, path.Clean("/"+m.Destination))
@@ -58,24 +59,14 @@ type programCheck struct {
 	mounts []string
 }
 
-// errUnsure is the end of what can be known from outside.
-var errUnsure = errors.New("not to be seen from here")
-
-// find returns the place of a file, or errUnsure.
-func (ck *programCheck) find(name string) (place, error) {
+// find returns the place of a file; false when it cannot be known from outside.
+func (ck *programCheck) find(name string) (place, bool) {
 	p, err := ck.tree.walk(name)
 	if errors.Is(err, unix.ENOTDIR) {
-		return place{missing: true, path: name}, nil
+		return place{missing: true, path: name}, true
 	}
-	if err != nil {
-		return p, errUnsure
-	}
-	for _, m := range ck.mounts {
-		if below(p.path, m) {
-			return p, errUnsure
-		}
-	}
-	return p, nil
+	hidden := slices.ContainsFunc(ck.mounts, func(m string) bool { return below(p.path, m) })
+	return p, err == nil && !hidden
 }
 
 func (ck *programCheck) lookup(name, search, cwd string) error {
@@ -85,9 +76,9 @@ func (ck *programCheck) lookup(name, search, cwd string) error {
 			dir = path.Join(cwd, dir)
 		}
 		candidate := path.Join(dir, name)
-		p, err := ck.find(candidate)
+		p, ok := ck.find(candidate)
 		switch {
-		case err != nil:
+		case !ok:
 			return nil
 		case p.missing:
 		case p.isDir() || p.stat.Mode&0o111 == 0:
@@ -105,8 +96,8 @@ func (ck *programCheck) lookup(name, search, cwd string) error {
 // file checks the program at name; depth counts the interpreters of
 // interpreters, of which the kernel follows a few.
 func (ck *programCheck) file(name string, depth int) error {
-	p, err := ck.find(name)
-	if err != nil || depth > 4 {
+	p, ok := ck.find(name)
+	if !ok || depth > 4 {
 		return nil
 	}
 	switch {
@@ -119,21 +110,23 @@ func (ck *programCheck) file(name string, depth int) error {
 	case p.stat.Mode&0o111 == 0:
 		return notExecutable("%s has no execute permission", name)
 	}
-	head, err := ck.tree.head(p, 4096)
-	if err != nil {
+	return ck.content(p, name, depth)
+}
+
+// content looks into a regular file that may be executed.
+func (ck *programCheck) content(p place, name string, depth int) error {
+	head, ok := ck.tree.head(p, 4096)
+	if !ok {
 		return nil
 	}
 	interpreter, err := interpreterOf(head)
 	switch {
 	case err != nil:
 		return notExecutable("%s %w", name, err)
-	case interpreter == "":
-		return nil
 	case !path.IsAbs(interpreter):
 		return nil
 	}
-	q, err := ck.find(interpreter)
-	if err == nil && q.missing {
+	if q, ok := ck.find(interpreter); ok && q.missing {
 		return fault.Hint(notFound("%s needs the interpreter %s, which does not exist in the container", name, interpreter),
 			"the file was made for another base image (glibc, musl), or its first line is wrong")
 	}

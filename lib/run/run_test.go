@@ -259,11 +259,11 @@ func TestLineCutter(t *testing.T) {
 func TestNotifyFilter(t *testing.T) {
 	n := &notifyProxy{extra: "\nMAINPID=7"}
 	for text, want := range map[string]string{
-		"READY=1":                     "READY=1\nMAINPID=7",
-		"STATUS=up\nMAINPID=1\n":      "STATUS=up",
-		"FDSTORE=1\nFDNAME=x":         "",
-		"BARRIER=1":                   "",
-		"WATCHDOG=1\nERRNO=2\nX_Y=z ": "WATCHDOG=1\nERRNO=2\nX_Y=z ",
+		"READY=1":                    "READY=1\nMAINPID=7",
+		"STATUS=up\nMAINPID=1\n":     "STATUS=up",
+		"FDSTORE=1\nFDNAME=x":        "",
+		"BARRIER=1":                  "",
+		"WATCHDOG=1\nERRNO=2\nX_Y=z": "WATCHDOG=1\nERRNO=2\nX_Y=z",
 	} {
 		if got := n.filter(text); got != want {
 			t.Errorf("filter(%q) = %q, want %q", text, got, want)

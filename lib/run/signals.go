@@ -142,7 +142,8 @@ func (f *forwarder) executed() bool {
 // as the program is pid 1 and has no handler, is told of; the second kills.
 func (f *forwarder) send(sig unix.Signal) {
 	if slices.Contains(ended, sig) && f.dropped(sig) {
-		if f.ignored++; f.ignored > 1 {
+		f.ignored++
+		if f.ignored > 1 {
 			sig = unix.SIGKILL
 		} else {
 			f.events.warn("the program is pid 1 and does not handle %s, so the kernel drops it; send it again to kill the container, or run it with --init", signalName(sig))

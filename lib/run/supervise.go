@@ -135,7 +135,8 @@ func (s *supervisor) create() error {
 	if n := len(s.streams.Extra); n > 0 {
 		words = append(words, "--preserve-fds", strconv.Itoa(n))
 	}
-	c.words = append(words, s.rec.ID)
+	words = append(words, s.rec.ID)
+	c.words = words
 	before := s.logSize()
 	err := s.rec.Runtime.do(s.ctx(), c)
 	var f *failure

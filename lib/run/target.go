@@ -38,7 +38,7 @@ func CheckTargets(c *Config, bundle string, later ...string) error {
 	case err != nil:
 		return err
 	}
-	defer t.Close()
+	defer func() { _ = t.Close() }()
 	ck := targetCheck{tree: t, bundle: bundle, later: later}
 	for _, m := range c.Spec.Mounts {
 		if err := ck.mount(m); err != nil {

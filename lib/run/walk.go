@@ -96,7 +96,8 @@ func (t *tree) walk(name string) (place, error) {
 		if err != nil {
 			return p, fmt.Errorf("look at %s in the root file system: %w", name, err)
 		}
-		if p.links++; p.links > maxLinks {
+		p.links++
+		if p.links > maxLinks {
 			return p, fault.Refused("%s in the root file system: too many symlinks", name)
 		}
 		if strings.HasPrefix(target, "/") {
@@ -135,23 +136,21 @@ func closeAll(fds []int) {
 	}
 }
 
-// head reads the first bytes of the regular file at a place that walk found.
-func (t *tree) head(p place, most int) ([]byte, error) {
+// head reads the first bytes of the regular file at a place that walk found;
+// false when it may not be read.
+func (t *tree) head(p place, most int) ([]byte, bool) {
 	how := unix.OpenHow{
 		Flags:   unix.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
 	}
 	fd, err := unix.Openat2(int(t.root.Fd()), strings.TrimPrefix(p.path, "/"), &how)
 	if err != nil {
-		return nil, err
+		return nil, false
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, most)
 	n, err := unix.Pread(fd, buf, 0)
-	if err != nil {
-		return nil, err
-	}
-	return buf[:n], nil
+	return buf[:max(n, 0)], err == nil
 }
 
 // below reports whether name is dir or lies in it; both are clean.
