@@ -137,6 +137,10 @@ install: build man completions ## install tools, pinned runc, pages and completi
 dist: $(NFPM) ## make tarballs, packages, checksums and SBOMs in dist/
 	scripts/dist
 
+.PHONY: check-dist
+check-dist: $(NFPM) $(MD2MAN) ## make the release twice, compare, and run its tools
+	scripts/check-dist
+
 .PHONY: clean
 clean: ## remove what the targets made
 	rm -rf bin build dist
