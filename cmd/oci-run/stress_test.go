@@ -120,7 +120,7 @@ func TestLeaks(t *testing.T) {
 		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		t.Errorf("process %d is left: %q %v", pid, line, err)
 	}
-	for _, pattern := range []string{"/run/oci-plumbing/containers/" + prefix + "*", "/run/oci-plumbing/containers/.new-*", "/run/runc/" + prefix + "*", "/sys/fs/cgroup/" + prefix + "*", "/sys/fs/cgroup/*/" + prefix + "*", "/sys/fs/cgroup/*/*/" + prefix + "*", "/sys/fs/cgroup/*/*/*/" + prefix + "*"} {
+	for _, pattern := range []string{"/run/oci-plumbing/containers/" + prefix + "*", "/run/runc/" + prefix + "*", "/sys/fs/cgroup/" + prefix + "*", "/sys/fs/cgroup/*/" + prefix + "*", "/sys/fs/cgroup/*/*/" + prefix + "*", "/sys/fs/cgroup/*/*/*/" + prefix + "*"} {
 		left, err := filepath.Glob(pattern)
 		if err != nil || len(left) > 0 {
 			t.Errorf("left: %q %v", left, err)
