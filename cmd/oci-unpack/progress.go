@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -36,7 +37,7 @@ func (p *progress) set(read int64) {
 	case "json":
 		line, err := json.Marshal(map[string]any{"tool": name, "event": "progress", "read": read, "total": p.total})
 		if err == nil {
-			fmt.Fprintf(p.inv.Err, "%s\n", line)
+			p.print(string(line) + "\n")
 		}
 	case "bar":
 		const width = 40
@@ -44,7 +45,7 @@ func (p *progress) set(read int64) {
 		if p.total > 0 {
 			done = int(min(read, p.total) * width / p.total)
 		}
-		fmt.Fprintf(p.inv.Err, "\r[%s%s] %d of %d MB", strings.Repeat("#", done), strings.Repeat(".", width-done), read/1e6, p.total/1e6)
+		p.print(fmt.Sprintf("\r[%s%s] %d of %d MB", strings.Repeat("#", done), strings.Repeat(".", width-done), read/1e6, p.total/1e6))
 		p.drawn = true
 	}
 }
@@ -52,9 +53,12 @@ func (p *progress) set(read int64) {
 // clear takes the bar away, so that a message gets a line of its own.
 func (p *progress) clear() {
 	if p.drawn {
-		fmt.Fprint(p.inv.Err, "\r\x1b[K")
+		p.print("\r\x1b[K")
 		p.drawn = false
 	}
 }
 
 func (p *progress) end() { p.clear() }
+
+// print drops what cannot be shown: progress is nobody's result.
+func (p *progress) print(text string) { _, _ = io.WriteString(p.inv.Err, text) }

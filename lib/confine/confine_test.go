@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // misbehave does what the job says, and reports how each attempt ended.
-func misbehave(ctx context.Context, raw json.RawMessage, send func(any)) (any, error) {
+func misbehave(_ context.Context, raw json.RawMessage, send func(any)) (any, error) {
 	var job struct{ Do, Outside string }
 	if err := json.Unmarshal(raw, &job); err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ func pack(err error) *failure {
 	f := &failure{Text: err.Error(), Hints: fault.Hints(err)}
 	kind := fault.Kind(err)
 	for name, k := range kinds() {
-		if k == kind {
+		if errors.Is(kind, k) {
 			f.Kind = name
 		}
 	}

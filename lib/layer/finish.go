@@ -38,7 +38,7 @@ func (d *disk) describe(fd int, n *node, namespace string) error {
 		return setTimes(fd, n.ino.mtime)
 	}
 	if n.dir.existing {
-		if err := clearXattrs(fd, n.ino); err != nil {
+		if err := clearXattrs(fd); err != nil {
 			return err
 		}
 	}
@@ -57,9 +57,9 @@ func (d *disk) describe(fd int, n *node, namespace string) error {
 	return setTimes(fd, n.ino.mtime)
 }
 
-// clearXattrs removes what the entry of the directory does not have, except
-// what the host has set.
-func clearXattrs(fd int, ino *inode) error {
+// clearXattrs removes the attributes of a directory that an entry describes
+// anew, except what the host has set.
+func clearXattrs(fd int) error {
 	names := make([]byte, 64<<10)
 	n, err := unix.Flistxattr(fd, names)
 	if errors.Is(err, unix.EOPNOTSUPP) {

@@ -3,7 +3,6 @@ package layer
 import (
 	"archive/tar"
 	"context"
-
 	"fmt"
 	"io"
 	"time"

@@ -99,7 +99,7 @@ func parse(t testing.TB, text string) []testimage.Entry {
 func list(t testing.TB, root string) string {
 	t.Helper()
 	var words []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || path == root {
 			return err
 		}
@@ -161,7 +161,7 @@ func metadata(t testing.TB, root string) []string {
 		}
 		links := uint64(0)
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			links = uint64(st.Nlink)
+			links = st.Nlink
 		}
 		if _, ok := inodes[st.Ino]; !ok {
 			inodes[st.Ino] = len(inodes)

@@ -96,8 +96,10 @@ func TestHeaders(t *testing.T) {
 		{"far future", join(pax(record("mtime", "99999999999.5")), block("f", '0', nil)), entry{name: "f", kind: '0', mtime: timespec{99999999999, 500_000_000}}},
 		{"global", join(block("g", 'g', field(124, "00000000015\x00")), make([]byte, 512), block("f", '0', nil)), entry{name: "f", kind: '0'}},
 		{"gnu long name", join(block("L", 'L', field(124, "00000000005\x00")), append([]byte("long\x00"), make([]byte, 507)...), block("f", '0', nil)), entry{name: "long", kind: '0'}},
-		{"xattrs", join(pax(record("SCHILY.xattr.user.b", "2")+record("LIBARCHIVE.xattr.user.a%20", "MQ")+record("LIBARCHIVE.xattr.user.b", "OQ==")), block("f", '0', nil)),
-			entry{name: "f", kind: '0', xattrs: []xattr{{"user.a ", "1"}, {"user.b", "2"}}}},
+		{
+			"xattrs", join(pax(record("SCHILY.xattr.user.b", "2")+record("LIBARCHIVE.xattr.user.a%20", "MQ")+record("LIBARCHIVE.xattr.user.b", "OQ==")), block("f", '0', nil)),
+			entry{name: "f", kind: '0', xattrs: []xattr{{"user.a ", "1"}, {"user.b", "2"}}},
+		},
 		{"size of a link", block("h", '1', func(b []byte) { copy(b[124:], "00000001000\x00"); copy(b[157:], "f") }), entry{name: "h", kind: '1', link: "f"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

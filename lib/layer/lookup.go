@@ -62,7 +62,8 @@ func (a *applier) resolve(parts []string, missing func(parent *node, name string
 		}
 		if n != nil && a.isLink(n) {
 			a.followed = true
-			if hops++; hops > maxHops {
+			hops++
+			if hops > maxHops {
 				return nil, fault.Refused("more than %d symlinks in the path: a loop", maxHops)
 			}
 			target := n.ino.more().link

@@ -13,8 +13,16 @@ import (
 func (r *Result) WriteManifest(out io.Writer) error {
 	a := r.tree
 	w := mtree.NewWriter(out)
-	err := a.root.walkSorted(func(n *node, path string) error {
-		return w.Write(a.manifestEntry(n, path))
+	depth := 0
+	err := a.root.walk(func(n *node) error {
+		if n.dir != nil {
+			n.dir.sorted()
+		}
+		depth++
+		return w.WriteAt(depth-1, n.name, a.manifestEntry(n))
+	}, func(*node) error {
+		depth--
+		return nil
 	})
 	if err != nil {
 		return err
@@ -27,10 +35,10 @@ var manifestTypes = map[byte]mtree.Type{
 	flagFifo: mtree.Fifo, flagChar: mtree.Char, flagBlock: mtree.Block,
 }
 
-func (a *applier) manifestEntry(n *node, path string) *mtree.Entry {
+func (a *applier) manifestEntry(n *node) *mtree.Entry {
 	ino, more := n.ino, n.ino.more()
 	e := &mtree.Entry{
-		Path: path, Type: manifestTypes[ino.kind], Mode: uint32(ino.mode),
+		Type: manifestTypes[ino.kind], Mode: uint32(ino.mode),
 		Size: ino.size, NLink: uint32(ino.nlink), SHA256: ino.digest, NoSHA256: !a.opt.Digests,
 		MTime: ino.mtime.sec, Link: more.link, Major: more.major, Minor: more.minor,
 	}

@@ -2,6 +2,7 @@ package layer
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -163,8 +164,8 @@ func (s *stream) finish(failed bool) error {
 	if failed || s.hashed == nil {
 		return nil
 	}
-	if got := s.sum.Sum(nil); fmt.Sprintf("%x", got) != s.layer.DiffID.Encoded() {
-		return fault.Refused("the layer unpacks to %s:%x, but the config's diff_id is %s", s.layer.DiffID.Algorithm(), got, s.layer.DiffID)
+	if got := hex.EncodeToString(s.sum.Sum(nil)); got != s.layer.DiffID.Encoded() {
+		return fault.Refused("the layer unpacks to %s:%s, but the config's diff_id is %s", s.layer.DiffID.Algorithm(), got, s.layer.DiffID)
 	}
 	return nil
 }

@@ -126,8 +126,10 @@ func TestCompareAgreesWithGoMtree(t *testing.T) {
 			Want: "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
 			Got:  "4b68ab3847feda7d6c62c1fbcbeebfa35eab7351ed5e78f4ddadea5df64b8015",
 		}}}}},
-		{"mode", func(dir string) error { return os.Chmod(filepath.Join(dir, "d", "f"), 0o600) },
-			[]mtree.Difference{{Path: "d/f", Kind: "changed", Keywords: []mtree.Keyword{{Name: "mode", Want: "0644", Got: "0600"}}}}},
+		{
+			"mode", func(dir string) error { return os.Chmod(filepath.Join(dir, "d", "f"), 0o600) },
+			[]mtree.Difference{{Path: "d/f", Kind: "changed", Keywords: []mtree.Keyword{{Name: "mode", Want: "0644", Got: "0600"}}}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := makeTree(t)

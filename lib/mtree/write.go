@@ -18,6 +18,7 @@ const maxLine = 32 << 10
 type Writer struct {
 	out   *bufio.Writer
 	dirs  []string // the path of the directory that is open, by components
+	depth int      // of the directories that are open below the root
 	begun bool
 	set   Entry // what /set said
 	line  []byte
@@ -30,18 +31,35 @@ func NewWriter(out io.Writer) *Writer { return &Writer{out: bufio.NewWriterSize(
 // Write appends an entry. Entries come depth first: the root, and then each
 // directory directly before what is in it.
 func (w *Writer) Write(e *Entry) error {
+	if e.Path == "." {
+		return w.WriteAt(0, ".", e)
+	}
+	name, depth := w.place(e.Path)
+	w.dirs = w.dirs[:depth]
+	if e.Type == Dir {
+		w.dirs = append(w.dirs, name)
+	}
+	return w.WriteAt(depth+1, name, e)
+}
+
+// WriteAt is Write for a caller that knows how deep the entry is: the root is
+// at depth 0. It does not look at the path, which need not be put together
+// then. The two must not be mixed.
+func (w *Writer) WriteAt(depth int, name string, e *Entry) error {
 	if w.err != nil {
 		return w.err
 	}
-	name := w.ascend(e.Path)
+	for ; w.depth > max(0, depth-1); w.depth-- {
+		w.put("..\n")
+	}
 	if !w.begun {
 		w.begun = true
 		w.set = Entry{Type: File, Mode: 0o644, UID: e.UID, GID: e.GID}
 		w.put(fmt.Sprintf("#mtree v2.0\n/set type=file mode=0644 uid=%d gid=%d\n", e.UID, e.GID))
 	}
 	w.entry(name, e)
-	if e.Type == Dir && e.Path != "." {
-		w.dirs = append(w.dirs, name)
+	if e.Type == Dir && depth > 0 {
+		w.depth++
 	}
 	return w.err
 }
@@ -54,13 +72,10 @@ func (w *Writer) Flush() error {
 	return w.err
 }
 
-// ascend leaves the directories that the path is not in, and returns its last
-// component.
-func (w *Writer) ascend(path string) string {
-	if path == "." {
-		return path
-	}
-	rest, depth := path, 0
+// place returns the last component of the path, and how many of the
+// directories before it were written last.
+func (w *Writer) place(path string) (name string, depth int) {
+	rest := path
 	for ; depth < len(w.dirs); depth++ {
 		below, ok := strings.CutPrefix(rest, w.dirs[depth])
 		if !ok || !strings.HasPrefix(below, "/") {
@@ -68,10 +83,7 @@ func (w *Writer) ascend(path string) string {
 		}
 		rest = below[1:]
 	}
-	for ; len(w.dirs) > depth; w.dirs = w.dirs[:len(w.dirs)-1] {
-		w.put("..\n")
-	}
-	return rest
+	return rest, depth
 }
 
 func (w *Writer) entry(name string, e *Entry) {
