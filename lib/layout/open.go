@@ -38,6 +38,8 @@ const (
 type Layout struct {
 	dir   string
 	blobs string
+	// cache may be nil.
+	cache *IndexCache
 }
 
 // Option changes how a layout is opened.
@@ -94,17 +96,27 @@ func (l *Layout) checkMarker() error {
 	return nil
 }
 
-// Index reads index.json.
+// Index reads index.json. With a cache the annotations of its descriptors are
+// shared with other callers, and must not be changed.
 func (l *Layout) Index(ctx context.Context) (*ispec.Index, error) {
 	data, err := l.indexBytes()
 	if err != nil {
 		return nil, err
 	}
-	index, err := decodeIndex(data)
+	if l.cache == nil {
+		index, err := decodeIndex(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(l.dir, indexFile), err)
+		}
+		return index, ctx.Err()
+	}
+	s, err := l.snapshot(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(l.dir, indexFile), err)
 	}
-	return index, ctx.Err()
+	index := s.index
+	index.Manifests = s.manifests()
+	return &index, ctx.Err()
 }
 
 func (l *Layout) indexBytes() ([]byte, error) {

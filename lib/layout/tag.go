@@ -69,12 +69,6 @@ func (l *Layout) Tags(ctx context.Context) ([]string, error) {
 	return tags, nil
 }
 
-// entry is a descriptor in index.json, and its bytes there.
-type entry struct {
-	raw  json.RawMessage
-	desc ispec.Descriptor
-}
-
 // edit changes the list of descriptors in index.json: read, change and write
 // all happen under the lock.
 func (l *Layout) edit(ctx context.Context, change func([]entry) []entry) error {
@@ -89,53 +83,42 @@ func (l *Layout) edit(ctx context.Context, change func([]entry) []entry) error {
 	if err != nil {
 		return err
 	}
-	index, err := decodeIndex(data)
+	now, err := l.snapshot(data)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	changed, err := editIndex(data, index.Manifests, change)
+	next, err := now.edit(change)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if len(changed) > MaxDocument {
+	if len(next.data) > MaxDocument {
 		return fault.Hint(fmt.Errorf("%s would grow beyond %d bytes: the layout is full", path, MaxDocument),
 			"put further tags into another layout, or the images into a registry")
 	}
-	if err := replaceFile(path, changed); err != nil {
+	if err := replaceFile(path, next.data); err != nil {
 		return err
 	}
+	l.cache.put(l.dir, next)
 	return durable.SyncDir(l.dir)
 }
 
-// editIndex replaces the member "manifests" of the object in data, whose
-// descriptors are given, and keeps the order and the bytes of all others.
-func editIndex(data []byte, descs []ispec.Descriptor, change func([]entry) []entry) ([]byte, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return nil, err
-	}
-	var raws []json.RawMessage
-	if raw, ok := members["manifests"]; ok {
-		if err := json.Unmarshal(raw, &raws); err != nil {
-			return nil, err
-		}
-	}
-	entries := make([]entry, len(descs))
-	for i, desc := range descs {
-		entries[i] = entry{raws[i], desc}
-	}
-	entries = change(entries)
-	list := []byte{'['}
-	for i, e := range entries {
+// edit returns the index with other descriptors. It keeps the order and the
+// bytes of all other members.
+func (s *snapshot) edit(change func([]entry) []entry) (*snapshot, error) {
+	next := &snapshot{index: s.index, entries: change(slices.Clone(s.entries)), members: maps.Clone(s.members)}
+	list := make([]byte, 1, len(s.data)+1024)
+	list[0] = '['
+	for i, e := range next.entries {
 		if i > 0 {
 			list = append(list, ',')
 		}
 		list = append(list, e.raw...)
 	}
-	members["manifests"] = append(list, ']')
+	next.members["manifests"] = append(list, ']')
 	var out bytes.Buffer
+	out.Grow(len(list) + 1024)
 	out.WriteByte('{')
-	for i, key := range memberOrder(members) {
+	for i, key := range memberOrder(next.members) {
 		if i > 0 {
 			out.WriteByte(',')
 		}
@@ -145,10 +128,11 @@ func editIndex(data []byte, descs []ispec.Descriptor, change func([]entry) []ent
 		}
 		out.Write(name)
 		out.WriteByte(':')
-		out.Write(members[key])
+		out.Write(next.members[key])
 	}
 	out.WriteByte('}')
-	return out.Bytes(), nil
+	next.data = out.Bytes()
+	return next, nil
 }
 
 // memberOrder is that of the image-spec's examples, unknown members last.
