@@ -139,6 +139,9 @@ func (s *starter) shapeConfig(context.Context) error {
 	if err := s.decideTerminal(); err != nil {
 		return err
 	}
+	if err := s.config.FixHooks(); err != nil {
+		return err
+	}
 	return s.config.SetTerminal(s.term.on)
 }
 

@@ -232,6 +232,27 @@ func (c *Config) SharesPIDs() bool {
 	})
 }
 
+// hookPath is the PATH of a hook that the config gives no environment.
+const hookPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// FixHooks gives an environment to hooks that have none: runtimes let those
+// inherit one that the image has a say in, LD_PRELOAD and all (CVE-2025-23266).
+func (c *Config) FixHooks() error {
+	if !c.HasHooks() {
+		return nil
+	}
+	return c.edit(func(doc map[string]any) {
+		for _, stage := range object(doc, "hooks") {
+			hooks, _ := stage.([]any)
+			for _, hook := range hooks {
+				if h, ok := hook.(map[string]any); ok && h["env"] == nil {
+					h["env"] = []string{hookPath}
+				}
+			}
+		}
+	})
+}
+
 // HasHooks reports whether the config has any hooks.
 func (c *Config) HasHooks() bool { return c.Spec.Hooks != nil }
 

@@ -51,6 +51,9 @@ func (l LogPlan) Check() error {
 	default:
 		return fault.Usage("log format %q is neither raw nor json nor cri", l.Format)
 	}
+	if l.MaxFiles < 1 || l.MaxSize < 0 {
+		return fault.Usage("a log of %d files of %d bytes cannot be kept", l.MaxFiles, l.MaxSize)
+	}
 	if l.Format != LogRaw && (l.Target == LogNone || l.Target == LogJournald) {
 		return fault.Usage("log format %s needs a log file, not %s", l.Format, l.Target)
 	}

@@ -460,6 +460,20 @@ func TestConfigKeepsWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
+func TestConfigFixHooks(t *testing.T) {
+	c, err := ParseConfig(strings.NewReader(`{"process":{"args":["a"],"cwd":"/"},"root":{"path":"/r"},"hooks":{"prestart":[{"path":"/a"},{"path":"/b","env":["X=1"]}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.FixHooks(); err != nil {
+		t.Fatal(err)
+	}
+	hooks := c.Spec.Hooks.Prestart //nolint:staticcheck // deprecated, and still in use
+	if len(hooks) != 2 || len(hooks[0].Env) != 1 || hooks[0].Env[0] != hookPath || hooks[1].Env[0] != "X=1" {
+		t.Errorf("hooks = %+v, want an environment in each", hooks)
+	}
+}
+
 func TestConfigRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", "{", "[]", "{} {}", "{}", `{"process":{"args":[],"cwd":"/"},"root":{"path":"x"}}`,
