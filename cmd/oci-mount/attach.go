@@ -7,12 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 )
@@ -76,9 +78,12 @@ func (m *mounter) inMemory(b *bundle.Bundle, s *stack, o *overlay.Stack) error {
 // giveToRoot lets the root user of the id map pass through the bundle, and
 // nobody else.
 func (m *mounter) giveToRoot(b *bundle.Bundle) error {
+	if !slices.ContainsFunc(m.IDMap, func(r idmap.Range) bool { return r.Container == 0 }) {
+		return nil // root itself is not mapped
+	}
 	id, err := m.IDMap.ToHost(0)
 	if err != nil {
-		return nil // root itself is not mapped
+		return err
 	}
 	for _, dir := range []string{b.Dir, b.Rootfs()} {
 		if err := os.Lchown(dir, int(id), int(id)); err != nil {

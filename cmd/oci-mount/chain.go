@@ -179,7 +179,7 @@ func runInside(ctx context.Context, task inside, words ...string) error {
 	}
 	defer reader.Close()
 	defer writer.Close()
-	child := self(append([]string{taskWord}, words...)...)
+	child := self(context.WithoutCancel(ctx), append([]string{taskWord}, words...)...)
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	report, mounted, err := os.Pipe()
 	if err != nil {

@@ -182,6 +182,7 @@ func attributes(t *testing.T, name string) string {
 // TestSameAsUnpack covers the ways in which a stack of layers is known to
 // differ from layers applied in turn.
 func TestSameAsUnpack(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	base := []entry{
 		directory(".", 0o751).owner(3, 4).at(1), directory("d", 0o700).owner(5, 6).at(2).xattr("user.note", "x"),
@@ -232,6 +233,7 @@ func TestSameAsUnpack(t *testing.T) {
 
 // TestRandomStacks does the same with layers that nobody thought of.
 func TestRandomStacks(t *testing.T) {
+	t.Parallel()
 	needRoot(t)
 	count := 60
 	if testing.Short() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,12 +53,14 @@ func list(ctx context.Context, inv *cli.Invocation) error {
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(inv.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ROOTFS\tIMAGE\tDIGEST\tCHANGES\tSIZE\tAGE\tUSED BY")
+	var text strings.Builder
+	text.WriteString("ROOTFS\tIMAGE\tDIGEST\tCHANGES\tSIZE\tAGE\tUSED BY\n")
 	for _, row := range rows {
-		fmt.Fprintln(table, strings.Join(row.cells(time.Now()), "\t"))
+		text.WriteString(strings.Join(row.cells(time.Now()), "\t") + "\n")
 	}
-	if err := table.Flush(); err != nil {
+	table := tabwriter.NewWriter(inv.Out, 0, 0, 2, ' ', 0)
+	_, err = io.WriteString(table, text.String())
+	if err := errors.Join(err, table.Flush()); err != nil {
 		return fmt.Errorf("print the list: %w", err)
 	}
 	return nil
@@ -157,7 +160,7 @@ func measure(ctx context.Context, upper string) (count int, size int64, err erro
 // ignoreGone passes over what vanishes during a walk, and what belongs to
 // ids of another namespace.
 func ignoreGone(err error) error {
-	if os.IsNotExist(err) || os.IsPermission(err) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil
 	}
 	return err

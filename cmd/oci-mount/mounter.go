@@ -130,10 +130,10 @@ func (m *mounter) resolve(ctx context.Context) (*layout.Image, *layout.Layout, e
 // same image: it is to be mounted again.
 func (m *mounter) existing(image *layout.Image) (*bundle.Bundle, error) {
 	b := &bundle.Bundle{Dir: m.Bundle}
-	if _, err := os.Lstat(filepath.Join(b.Dir, bundle.StateFile)); err != nil {
+	state, err := b.State()
+	if errors.Is(err, fault.ErrNotFound) {
 		return nil, nil // bundle.Stage judges what else may be there
 	}
-	state, err := b.State()
 	if err != nil {
 		return nil, err
 	}

@@ -130,8 +130,10 @@ func (t idTools) write(ctx context.Context, pid int) error {
 		own     int
 		r       idmap.Range
 	}{{t.uid, t.ownUID, t.uids}, {t.gid, t.ownGID, t.gids}} {
-		words := []string{strconv.Itoa(pid), "0", strconv.Itoa(tool.own), "1",
-			strconv.Itoa(int(tool.r.Container)), strconv.Itoa(int(tool.r.Host)), strconv.Itoa(int(tool.r.Size))}
+		words := []string{
+			strconv.Itoa(pid), "0", strconv.Itoa(tool.own), "1",
+			strconv.Itoa(int(tool.r.Container)), strconv.Itoa(int(tool.r.Host)), strconv.Itoa(int(tool.r.Size)),
+		}
 		if out, err := exec.CommandContext(ctx, tool.program, words...).CombinedOutput(); err != nil {
 			return fmt.Errorf("map ids with %s: %w: %s", tool.program, err, bytes.TrimSpace(out))
 		}
@@ -140,8 +142,8 @@ func (t idTools) write(ctx context.Context, pid int) error {
 }
 
 // self is this program again, with the hidden first word.
-func self(words ...string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", append([]string{insideWord}, words...)...)
+func self(ctx context.Context, words ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{insideWord}, words...)...)
 	cmd.Args[0] = ownName()
 	return cmd
 }
@@ -153,7 +155,7 @@ func userNamespace(ctx context.Context, ids idmap.Map) (*os.File, error) {
 	for _, r := range ids {
 		ranges = append(ranges, syscall.SysProcIDMap{ContainerID: int(r.Container), HostID: int(r.Host), Size: int(r.Size)})
 	}
-	holder := self(holdWord)
+	holder := self(ctx, holdWord)
 	holder.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ranges, GidMappings: ranges, Pdeathsig: syscall.SIGKILL,
 	}

@@ -25,8 +25,9 @@ func encodeXattrs(list []Xattr) ([]byte, error) {
 		return nil, nil
 	}
 	list = slices.Clone(list)
+	var header [xattrHeader]byte // no filter, no shared attributes
 	slices.SortFunc(list, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
-	b := make([]byte, xattrHeader)
+	b := append([]byte{}, header[:]...)
 	for _, x := range list {
 		index, rest, ok := number(x.Name)
 		if !ok || len(rest) > math.MaxUint8 || len(x.Value) > math.MaxUint16 {
@@ -35,7 +36,7 @@ func encodeXattrs(list []Xattr) ([]byte, error) {
 		b = append(b, byte(len(rest)), index)
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(x.Value)))
 		b = append(append(b, rest...), x.Value...)
-		b = append(b, make([]byte, -len(b)&3)...)
+		b = append(b, header[:-len(b)&3]...)
 	}
 	if (len(b)-xattrHeader)/4+1 > math.MaxUint16 {
 		return nil, fmt.Errorf("attributes of %d bytes: %w", len(b), ErrNotPossible)

@@ -38,7 +38,8 @@ func Changes(ctx context.Context, upper string, lowers []Lower, userXattr bool, 
 func CountChanges(ctx context.Context, upper string, lowers []Lower, userXattr bool, most int) (int, error) {
 	n := 0
 	err := Changes(ctx, upper, lowers, userXattr, func(Change) error {
-		if n++; n >= most {
+		n++
+		if n >= most {
 			return errStop
 		}
 		return nil

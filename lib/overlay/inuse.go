@@ -25,8 +25,10 @@ func InUse(upper string) (bool, error) {
 	}
 	defer fs.close()
 	for _, o := range []option{
-		{key: "lowerdir+", value: "/proc"}, {key: "upperdir", value: upper},
-		{key: "workdir", value: "/proc"}, {key: "index", value: "on"},
+		{key: "lowerdir+", value: "/proc"},
+		{key: "upperdir", value: upper},
+		{key: "workdir", value: "/proc"},
+		{key: "index", value: "on"},
 	} {
 		if err := fs.set(o); err != nil {
 			return false, err

@@ -234,7 +234,7 @@ func Users(m Mounted) ([]int, error) {
 			continue
 		}
 		for _, link := range []string{"root", "cwd"} {
-			on, err := onDevice(filepath.Join("/proc", e.Name(), link), m.Device)
+			on, err := onDevice("/proc/"+e.Name()+"/"+link, m.Device)
 			if err != nil {
 				break
 			}

@@ -69,8 +69,8 @@ func TestMountTakesAnyPathAndIsListed(t *testing.T) {
 	odd := filepath.Join(t.TempDir(), "a:b,c d\\e=f\ng")
 	must(t, os.Mkdir(odd, 0o755))
 	put(t, filepath.Join(odd, "file"), false)
-	upper, work := dir(t), dir(t)
-	work = filepath.Join(filepath.Dir(upper), "work")
+	upper := dir(t)
+	work := filepath.Join(filepath.Dir(upper), "work")
 	must(t, os.Mkdir(work, 0o700))
 	target := mount(t, overlay.Stack{Lowers: lowers(odd), Upper: upper, Work: work, Volatile: true})
 

@@ -92,13 +92,13 @@ func (s *stacked) merging(layers []int, path string) ([]int, error) {
 // directory that is invented in a lower layer, too, says nothing: it may hide
 // the file.
 func (s *stacked) look(parents []int, path string) (file uint32, layers []int, err error) {
-	real := false
+	described := false
 	for _, i := range parents {
 		k, st, err := s.marks.look(s.layers[i].Lower, path)
 		switch {
 		case err != nil:
 			return 0, nil, err
-		case k == other && real:
+		case k == other && described:
 			return 0, layers, nil
 		case k == other:
 			return st.Mode & unix.S_IFMT, layers, nil
@@ -106,7 +106,7 @@ func (s *stacked) look(parents []int, path string) (file uint32, layers []int, e
 			return 0, layers, nil
 		case k == merging, k == opaque:
 			layers = append(layers, i)
-			real = real || !s.implied[i][path]
+			described = described || !s.implied[i][path]
 			if k == opaque {
 				return 0, layers, nil
 			}

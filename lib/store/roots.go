@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +16,7 @@ import (
 // itself what it means, and a directory that is gone needs no goodbye.
 func (s *Store) AddRoot(dir string) error {
 	sum := sha256.Sum256([]byte(dir))
-	link := s.path("roots", fmt.Sprintf("%x", sum[:12]))
+	link := s.path("roots", hex.EncodeToString(sum[:12]))
 	if there, err := os.Readlink(link); err == nil && there == dir {
 		return nil
 	}

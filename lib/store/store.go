@@ -140,7 +140,7 @@ type Maker func(ctx context.Context, dir string) (notes any, err error)
 
 // Fill returns the entry, and makes it first when it is not there. Whoever
 // comes second while it is being made waits, and uses it.
-func (s *Store) Fill(ctx context.Context, key Key, make Maker) (entry Entry, made bool, err error) {
+func (s *Store) Fill(ctx context.Context, key Key, extract Maker) (entry Entry, made bool, err error) {
 	entry, ok, err := s.Lookup(key)
 	if err != nil || ok {
 		return entry, false, err
@@ -166,7 +166,7 @@ func (s *Store) Fill(ctx context.Context, key Key, make Maker) (entry Entry, mad
 	if entry, ok, err = s.Lookup(key); err != nil || ok {
 		return entry, false, err
 	}
-	if err := s.make(ctx, base, make); err != nil {
+	if err := s.publish(ctx, base, extract); err != nil {
 		return Entry{}, false, fmt.Errorf("layer %s: %w", key.Digest, err)
 	}
 	entry, ok, err = s.Lookup(key)
@@ -176,15 +176,15 @@ func (s *Store) Fill(ctx context.Context, key Key, make Maker) (entry Entry, mad
 	return entry, true, err
 }
 
-// make extracts below tmp, and publishes: notes first, the layer last.
-func (s *Store) make(ctx context.Context, base string, make Maker) (err error) {
+// publish extracts below tmp, and renames: notes first, the layer last.
+func (s *Store) publish(ctx context.Context, base string, extract Maker) (err error) {
 	tmp, err := s.temp(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, tmp.discard()) }()
 	work := filepath.Join(tmp.dir, "layer")
-	notes, err := make(ctx, work)
+	notes, err := extract(ctx, work)
 	if err != nil {
 		return err
 	}
