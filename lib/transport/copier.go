@@ -32,6 +32,9 @@ type Copier struct {
 
 	mu      sync.Mutex
 	clients map[string]*registry.Client
+
+	// indexes are the layouts', for copies of many tags.
+	indexes layout.IndexCache
 }
 
 // New checks the options and reads the signature policy.

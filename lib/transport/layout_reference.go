@@ -42,10 +42,11 @@ func (c *Copier) newLayoutRef(ref layout.Reference, end side) (*layoutRef, error
 }
 
 func (r *layoutRef) layoutOptions() []layout.Option {
-	if r.shared == "" {
-		return nil
+	options := []layout.Option{layout.Remember(&r.copier.indexes)}
+	if r.shared != "" {
+		options = append(options, layout.SharedBlobs(r.shared))
 	}
-	return []layout.Option{layout.SharedBlobs(r.shared)}
+	return options
 }
 
 // NewImage opens the image for reading.
