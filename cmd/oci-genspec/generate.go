@@ -187,23 +187,33 @@ func writeAndTell(inv *cli.Invocation, src *source, data []byte, target string, 
 	if err := inv.Records().Check(out.Path); err != nil {
 		return err
 	}
-	before, err := os.ReadFile(target)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	undo, err := keep(target)
+	if err != nil {
 		return err
 	}
-	existed := err == nil
 	if err := writeFile(target, data); err != nil {
 		return err
 	}
-	err = inv.Records().Write(out)
-	switch {
-	case err == nil:
-		return nil
-	case existed:
-		return errors.Join(err, writeFile(target, before))
-	default:
-		return errors.Join(err, os.Remove(target))
+	if err := inv.Records().Write(out); err != nil {
+		return errors.Join(err, undo())
 	}
+	return nil
+}
+
+// keep returns what brings the file back to what it is now.
+func keep(target string) (undo func() error, err error) {
+	info, err := os.Stat(target)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return func() error { return os.Remove(target) }, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		// What went into a pipe or a device stays there.
+		return func() error { return nil }, nil
+	}
+	before, err := os.ReadFile(target)
+	return func() error { return writeFile(target, before) }, err
 }
 
 // writeFile replaces the file whole; what is no regular file, such as

@@ -130,7 +130,6 @@ func (s *source) input(inv *cli.Invocation, inPlace bool) (spec.Input, error) {
 	in.Rootless = os.Geteuid() != 0 || in.Host.UserNamespace
 	if s.state != nil {
 		in.UIDMap, in.GIDMap = ranges(s.state.UIDMap), ranges(s.state.GIDMap)
-		in.Rootless = in.Rootless || s.state.Rootless && os.Geteuid() != 0
 	}
 	return in, nil
 }
