@@ -79,6 +79,21 @@ func attempts(outside string) map[string]func() error {
 		"unshare": func() error { return unix.Unshare(unix.CLONE_NEWNS) },
 		"exec":    func() error { return syscall.Exec("/bin/true", []string{"true"}, nil) },
 		"socket":  func() error { _, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0); return err },
+		"capabilities": func() error {
+			status, err := os.ReadFile("/proc/self/status")
+			if err != nil {
+				return err
+			}
+			for line := range strings.Lines(string(status)) {
+				// CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN, MKNOD, SETFCAP
+				const makesFiles = 1<<0 | 1<<1 | 1<<3 | 1<<4 | 1<<21 | 1<<27 | 1<<31
+				var set uint64
+				if n, _ := fmt.Sscanf(line, "CapEff: %x", &set); n == 1 && set&^makesFiles != 0 {
+					return fmt.Errorf("has capabilities %#x", set)
+				}
+			}
+			return nil
+		},
 		"descriptors": func() error {
 			entries, err := os.ReadDir("/proc/self/fd")
 			if err != nil {
@@ -96,7 +111,7 @@ func attempts(outside string) map[string]func() error {
 }
 
 // allowed are the attempts that shall work.
-var allowed = []string{"inside", "descriptors"}
+var allowed = []string{"inside", "descriptors", "capabilities"}
 
 func TestWall(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()

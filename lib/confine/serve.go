@@ -55,6 +55,9 @@ func serve(in io.Reader, work Work, c *channel) (any, error) {
 		return nil, err
 	}
 	if o.Wall {
+		if err := dropCapabilities(); err != nil {
+			return nil, err
+		}
 		if err := lock(); err != nil {
 			return nil, err
 		}
