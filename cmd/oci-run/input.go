@@ -67,6 +67,10 @@ func (s *starter) findBundle() error {
 // the program.
 func (s *starter) readRecord() (string, error) {
 	if s.StdinIsTerminal() {
+		// Below "oci-mount IMAGE -- PROG" the bundle needs no pipe.
+		if dir := os.Getenv("OCI_BUNDLE"); dir != "" && s.String("bundle") == "" {
+			return dir, nil
+		}
 		return "", fault.Hint(s.Invocation.Usage("no ID, no bundle, and standard input is a terminal"),
 			"run the bundle in the current directory: oci-run ID; another: oci-run -b BUNDLE")
 	}

@@ -257,6 +257,18 @@ func TestTerminalAfterPipe(t *testing.T) {
 	})
 }
 
+// TestChainBundle: below "oci-mount IMAGE -- PROG" the environment names the
+// bundle, and standard input stays the person's.
+func TestChainBundle(t *testing.T) {
+	onTerminals(t, func(t *testing.T, env, _ string) {
+		s := startSession(t, env+`export OCI_BUNDLE=$PWD; cd /; oci-run; echo status $?`)
+		s.expect("/ # ")
+		s.send("exit 2\r")
+		s.expect("status 2")
+		s.end()
+	})
+}
+
 // TestTerminalRestored: the mode comes back when signals end the run, too.
 func TestTerminalRestored(t *testing.T) {
 	onTerminals(t, func(t *testing.T, env, _ string) {
