@@ -51,6 +51,12 @@ var curves = []curve{
 		ops: []op{copyOp, unpack, mount, remount, commit},
 	},
 	{
+		name: "bare-layers", why: "the same, from archives without entries for directories of a lower layer", unit: "layers",
+		points: []int64{1, 3, 10, 30, 60, 120, 250, 499}, quick: []int64{1, 10, 50},
+		image: bare, inodes: some,
+		ops: []op{unpack, mount, remount},
+	},
+	{
 		name: "files", why: "an image of N files in one layer", unit: "files",
 		points: []int64{100, 1_000, 10_000, 30_000, 100_000}, full: []int64{300_000, 1_000_000}, quick: []int64{100, 1_000, 10_000},
 		image: files, inodes: func(n int64) int64 { return some(n) + 2*n },
@@ -70,7 +76,7 @@ var curves = []curve{
 	},
 	{
 		name: "tags", why: "a layout of N tags, each of another manifest", unit: "tags",
-		points: []int64{1, 10, 100, 1_000, 3_000, 10_000}, quick: []int64{1, 30, 1_000},
+		points: []int64{1, 10, 100, 1_000, 3_000, 10_000}, quick: []int64{1, 30, 300},
 		image: tags, inodes: func(n int64) int64 { return some(n) + 2*n },
 		ops: []op{unpack, missing, addTag, commitTag, copyTags},
 	},

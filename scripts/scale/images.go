@@ -52,11 +52,21 @@ func noise(seed uint64, size int) []byte {
 
 // layers makes an image of n layers, each with 10 files of 1 KiB, of which two
 // replace files of the layer below.
-func layers(dir string, n int64) error {
+func layers(dir string, n int64) error { return stack(dir, n, true) }
+
+// bare is the same from archives without entries for the directories that are
+// in a layer below, as some builders write them.
+func bare(dir string, n int64) error { return stack(dir, n, false) }
+
+func stack(dir string, n int64, parents bool) error {
 	return makeimage.Ensure(dir, func(w *makeimage.Writer) error {
 		for i := range n {
 			err := layer(w, func(t *tar.Writer) error {
-				err := directory(t, fmt.Sprintf("d%d", i))
+				var err error
+				if parents && i > 0 {
+					err = directory(t, fmt.Sprintf("d%d", i-1))
+				}
+				err = errors.Join(err, directory(t, fmt.Sprintf("d%d", i)))
 				for f := range int64(10) {
 					owner := i
 					if f < 2 && i > 0 {

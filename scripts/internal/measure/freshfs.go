@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,9 +55,21 @@ func FreshTmpfs(dir string, size, inodes int64) (*FS, error) {
 	return f, unix.Mount("tmpfs", f.Dir, "tmpfs", 0, fmt.Sprintf("size=%d,nr_inodes=%d", size, inodes))
 }
 
-// Close unmounts and removes it.
+// Close unmounts and removes it. A process that is about to end, in a mount
+// namespace of its own, can keep it busy for a moment; one of somebody else
+// that has copied the mount, for longer.
 func (f *FS) Close() error {
 	err := unix.Unmount(f.Dir, 0)
+	for range 20 {
+		if !errors.Is(err, unix.EBUSY) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		err = unix.Unmount(f.Dir, 0)
+	}
+	if errors.Is(err, unix.EBUSY) {
+		err = unix.Unmount(f.Dir, unix.MNT_DETACH)
+	}
 	if f.image != "" {
 		err = errors.Join(err, os.Remove(f.image))
 	}
