@@ -203,10 +203,11 @@ type failures struct {
 func (f *failures) add(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	kind := fault.Kind(err)
-	if f.n++; f.n == 1 {
+	f.n++
+	switch kind := fault.Kind(err); {
+	case f.n == 1:
 		f.kind = kind
-	} else if f.kind != kind {
+	case !errors.Is(kind, f.kind):
 		f.kind = nil
 	}
 }

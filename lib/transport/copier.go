@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"go.podman.io/image/v5/copy"
+	imagecopy "go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/pkg/compression"
 	"go.podman.io/image/v5/signature"
@@ -181,7 +181,7 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(chosen.images) == 1 && chosen.list == copy.CopySystemImage {
+	if len(chosen.images) == 1 && chosen.list == imagecopy.CopySystemImage {
 		if raw, did, err := j.save(ctx, chosen.images[0], dstSys); did || err != nil {
 			if err != nil {
 				return nil, err
@@ -189,7 +189,7 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 			return j.result(raw, chosen)
 		}
 	}
-	if chosen.list != copy.CopySystemImage && slices.Contains(singleImage, j.dst.transport) {
+	if chosen.list != imagecopy.CopySystemImage && slices.Contains(singleImage, j.dst.transport) {
 		return nil, fault.Hint(fault.Usage("%s: holds one image and no index", j.dst.transport), "choose one with --platform, or write an oci-archive:")
 	}
 	if j.destination, err = j.openDestination(ctx, dstSys); err != nil {
@@ -258,13 +258,13 @@ func (j *job) mayBeSigned() bool {
 }
 
 // library has the image library copy what is left.
-func (j *job) library(ctx context.Context, pc *signature.PolicyContext, opts *copy.Options) ([]byte, error) {
+func (j *job) library(ctx context.Context, pc *signature.PolicyContext, opts *imagecopy.Options) ([]byte, error) {
 	progress, wait := j.listen()
 	defer wait()
 	opts.Progress, opts.ProgressInterval = progress, 100*time.Millisecond
 	src := opened{ImageReference: j.src.ref, source: j.source}
 	dst := opened{ImageReference: j.dst.ref, destination: j.destination}
-	raw, err := copy.Image(ctx, pc, dst, src, opts)
+	raw, err := imagecopy.Image(ctx, pc, dst, src, opts)
 	if err != nil && strings.Contains(err.Error(), "Source image rejected") {
 		err = rejected(err)
 	}
@@ -272,9 +272,9 @@ func (j *job) library(ctx context.Context, pc *signature.PolicyContext, opts *co
 }
 
 // libraryOptions translates the options for the library.
-func (c *Copier) libraryOptions(chosen *selection, srcSys, dstSys *types.SystemContext) (*copy.Options, error) {
+func (c *Copier) libraryOptions(chosen *selection, srcSys, dstSys *types.SystemContext) (*imagecopy.Options, error) {
 	o := &c.options
-	opts := &copy.Options{
+	opts := &imagecopy.Options{
 		RemoveSignatures:         o.RemoveSignatures,
 		SourceCtx:                srcSys,
 		DestinationCtx:           dstSys,
@@ -284,10 +284,10 @@ func (c *Copier) libraryOptions(chosen *selection, srcSys, dstSys *types.SystemC
 		Instances:                chosen.instances,
 		MaxParallelDownloads:     uint(c.parallel()), //nolint:gosec // a small positive number
 		ForceCompressionFormat:   o.ForceCompression,
-		SparseManifestListAction: copy.KeepSparseManifestList,
+		SparseManifestListAction: imagecopy.KeepSparseManifestList,
 	}
 	if chosen.strip {
-		opts.SparseManifestListAction = copy.StripSparseManifestList
+		opts.SparseManifestListAction = imagecopy.StripSparseManifestList
 	}
 	if err := o.signing(opts); err != nil {
 		return nil, err

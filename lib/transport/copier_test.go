@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -223,7 +224,7 @@ func TestArchivesKeepTheirBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(d) != string(e) {
+	if !bytes.Equal(d, e) {
 		t.Error("a Docker archive copied to another one has changed")
 	}
 	if len(a) == 0 || len(d) == 0 {

@@ -5,7 +5,7 @@ import (
 
 	encconfig "github.com/containers/ocicrypt/config"
 	enchelpers "github.com/containers/ocicrypt/helpers"
-	"go.podman.io/image/v5/copy"
+	imagecopy "go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/docker/reference"
 	imagecli "go.podman.io/image/v5/pkg/cli"
 
@@ -13,7 +13,7 @@ import (
 )
 
 // signing tells the library with what to sign.
-func (o *Options) signing(to *copy.Options) error {
+func (o *Options) signing(to *imagecopy.Options) error {
 	if !o.Sign.wanted() {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (o *Options) signing(to *copy.Options) error {
 
 // encryption tells the library for whom to encrypt layers, and with what to
 // decrypt them.
-func (o *Options) encryption(to *copy.Options) error {
+func (o *Options) encryption(to *imagecopy.Options) error {
 	e := &o.Encryption
 	if len(e.Layers) > 0 && len(e.EncryptFor) == 0 {
 		return fault.Usage("layers to encrypt were named, but no key to encrypt for")

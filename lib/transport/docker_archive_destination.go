@@ -117,7 +117,8 @@ func (s *saver) layer(ctx context.Context, name string, desc ispec.Descriptor, d
 	}
 	body := &diffIDReader{r: readAhead(plain), want: diffID, digester: diffID.Algorithm().Digester()}
 	err = s.tar.unsized(name, s.job.copier.options.tempDir(), body)
-	if err = errors.Join(err, body.r.Close(), ahead.Close()); err != nil {
+	err = errors.Join(err, body.r.Close(), ahead.Close())
+	if err != nil {
 		return err
 	}
 	t.event(Event{Action: Done, Digest: desc.Digest, Size: desc.Size, Offset: desc.Size})

@@ -91,7 +91,8 @@ func document(ctx context.Context, src blobSource, desc ispec.Descriptor) ([]byt
 		return nil, err
 	}
 	data, err := io.ReadAll(r)
-	if err = errors.Join(err, r.Close()); err != nil {
+	err = errors.Join(err, r.Close())
+	if err != nil {
 		return nil, err
 	}
 	if far, ok := src.(interface {

@@ -132,8 +132,8 @@ func (d *layoutDestination) PutBlob(ctx context.Context, stream io.Reader, info 
 // TryReusingBlob takes a blob that is there, after hashing it anew.
 func (d *layoutDestination) TryReusingBlob(ctx context.Context, info types.BlobInfo, _ types.BlobInfoCache, _ bool) (bool, types.BlobInfo, error) {
 	desc := ispec.Descriptor{Digest: info.Digest, Size: info.Size}
-	if size, ok := d.had.Load(info.Digest); ok {
-		return true, types.BlobInfo{Digest: info.Digest, Size: size.(int64)}, nil //nolint:forcetypeassert // only sizes are stored
+	if size, ok := d.size(info.Digest); ok {
+		return true, types.BlobInfo{Digest: info.Digest, Size: size}, nil
 	}
 	if desc.Size < 0 {
 		return false, types.BlobInfo{}, nil
@@ -143,6 +143,13 @@ func (d *layoutDestination) TryReusingBlob(ctx context.Context, info types.BlobI
 		return false, types.BlobInfo{}, err
 	}
 	return true, types.BlobInfo{Digest: info.Digest, Size: info.Size}, nil
+}
+
+// size tells the size of a blob that this copy has seen to.
+func (d *layoutDestination) size(blob digest.Digest) (int64, bool) {
+	value, ok := d.had.Load(blob)
+	size, isSize := value.(int64)
+	return size, ok && isSize
 }
 
 // PutManifest stores a manifest or an index.
@@ -233,7 +240,7 @@ func (d *layoutDestination) check(ctx context.Context) error {
 
 // hasBlob is part of blobDestination.
 func (d *layoutDestination) hasBlob(ctx context.Context, desc ispec.Descriptor) (bool, error) {
-	if size, ok := d.had.Load(desc.Digest); ok {
+	if size, ok := d.size(desc.Digest); ok {
 		return size == desc.Size, nil
 	}
 	ok, err := d.layout.HasBlob(ctx, desc)

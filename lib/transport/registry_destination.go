@@ -126,11 +126,11 @@ func (d *registryDestination) TryReusingBlob(ctx context.Context, info types.Blo
 // PutManifest stores a manifest under the tag, or that of an instance under
 // its digest.
 func (d *registryDestination) PutManifest(ctx context.Context, raw []byte, instance *digest.Digest) error {
-	name := ""
-	var err error
-	if instance != nil {
+	name, err := tagOrDigest(d.ref.named)
+	switch {
+	case instance != nil:
 		name = instance.String()
-	} else if name, err = tagOrDigest(d.ref.named); err != nil {
+	case err != nil:
 		return err
 	}
 	err = d.client.PutManifest(ctx, d.repository, name, manifest.GuessMIMEType(raw), raw)

@@ -156,9 +156,7 @@ func (s *registrySource) openBlob(ctx context.Context, desc ispec.Descriptor) (i
 func (s *registrySource) remember(d digest.Digest, data []byte) { s.documents.Store(d, data) }
 
 func (s *registrySource) recall(d digest.Digest) ([]byte, bool) {
-	data, ok := s.documents.Load(d)
-	if !ok {
-		return nil, false
-	}
-	return data.([]byte), true //nolint:forcetypeassert // only documents are stored
+	value, ok := s.documents.Load(d)
+	data, isData := value.([]byte)
+	return data, ok && isData
 }

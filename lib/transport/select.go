@@ -7,7 +7,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"go.podman.io/image/v5/copy"
+	imagecopy "go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/image"
 	"go.podman.io/image/v5/manifest"
 	"go.podman.io/image/v5/types"
@@ -19,7 +19,7 @@ import (
 // selection is what of the source gets copied.
 type selection struct {
 	// list and instances are what the library is told.
-	list      copy.ImageListSelection
+	list      imagecopy.ImageListSelection
 	instances []digest.Digest
 	strip     bool
 	// images are the manifests to copy; nil among them is the top one.
@@ -44,9 +44,9 @@ func (c *Copier) choose(ctx context.Context, src types.ImageSource, sys *types.S
 	var s *selection
 	switch {
 	case c.options.MultiArch == MultiArchAll:
-		s = &selection{list: copy.CopyAllImages, images: instancesOf(index.Manifests)}
+		s = &selection{list: imagecopy.CopyAllImages, images: instancesOf(index.Manifests)}
 	case c.options.MultiArch == MultiArchIndexOnly:
-		s = &selection{list: copy.CopySpecificImages}
+		s = &selection{list: imagecopy.CopySpecificImages}
 	case len(c.options.Platforms) > 1:
 		s, err = c.choosePlatforms(index)
 	default:
@@ -84,7 +84,7 @@ func chooseOne(raw []byte, mediaType string, index *ispec.Index, sys *types.Syst
 // choosePlatforms takes the images of several platforms, and an index of just
 // these: registries refuse an index that names what they do not have.
 func (c *Copier) choosePlatforms(index *ispec.Index) (*selection, error) {
-	s := &selection{list: copy.CopySpecificImages, strip: !c.options.PreserveDigests}
+	s := &selection{list: imagecopy.CopySpecificImages, strip: !c.options.PreserveDigests}
 	for _, want := range c.options.Platforms {
 		found := false
 		for _, desc := range index.Manifests {

@@ -285,7 +285,7 @@ func (c *Client) hop(ctx context.Context, r *request, target *url.URL) (*answer,
 		req.Body = &watchedBody{body, w}
 		req.ContentLength = r.size
 	}
-	res, err := c.http.Do(req)
+	res, err := c.http.Do(req) //nolint:bodyclose // the caller does, with the answer
 	if err != nil {
 		err = fmt.Errorf("%s: %w", r.what(), w.explain(clean(err)))
 		w.stop()

@@ -1,6 +1,7 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -252,7 +253,7 @@ func TestManifestFaults(t *testing.T) {
 			if !errors.Is(err, want) {
 				t.Fatalf("Manifest = %v, want %v", err, want)
 			}
-			if want == nil && string(m.Raw) != string(f.manifest) {
+			if want == nil && !bytes.Equal(m.Raw, f.manifest) {
 				t.Errorf("Manifest = %q", m.Raw)
 			}
 			if f.taken > 64<<20 { // what socket buffers hold, far from 512 MiB

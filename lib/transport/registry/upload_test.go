@@ -65,7 +65,7 @@ func TestUploadFaults(t *testing.T) {
 			t.Parallel()
 			var mu sync.Mutex
 			puts := 0
-			real := registry.New(registry.Logger(quiet()))
+			sound := registry.New(registry.Logger(quiet()))
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method == http.MethodPut {
 					mu.Lock()
@@ -76,7 +76,7 @@ func TestUploadFaults(t *testing.T) {
 						return
 					}
 				}
-				real.ServeHTTP(w, r)
+				sound.ServeHTTP(w, r)
 			}))
 			t.Cleanup(s.Close)
 			c := ours.New(ours.Config{
