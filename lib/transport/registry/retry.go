@@ -109,7 +109,7 @@ func passes(err error) bool {
 		return false
 	case errors.As(err, &dns):
 		return dns.IsTemporary || dns.IsTimeout
-	case errors.Is(err, errStalled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, errStalled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return true
 	case errors.As(err, &network) && network.Timeout():
 		return true
@@ -123,7 +123,7 @@ func passes(err error) bool {
 		}
 	}
 	return strings.Contains(err.Error(), "stream error") || strings.Contains(err.Error(), "server closed idle connection") ||
-		strings.Contains(err.Error(), "GOAWAY")
+		strings.Contains(err.Error(), "GOAWAY") || strings.Contains(err.Error(), "connection broken")
 }
 
 // kindOf gives the final error its kind.
