@@ -98,6 +98,11 @@ func writeImages(t *testing.T, dir string) {
 	writeImage(t, dir, "two", base, second)
 	writeImage(t, dir, "link", base, []entry{hardlink("passwd-link", "etc/passwd")})
 	writeImage(t, dir, "through", base, []entry{file("lnk/file", "through\n")})
+	if shell, err := os.ReadFile("/bin/busybox"); err == nil {
+		busybox := file("bin/busybox", string(shell))
+		busybox.Mode = 0o755
+		writeImage(t, dir, "busybox", base, []entry{directory("bin", 0o755), busybox, hardlink("bin/sh", "bin/busybox"), directory("proc", 0o555), directory("dev", 0o755), directory("sys", 0o555)})
+	}
 }
 
 // cmdMounted checks that one of ours is mounted on the path.
