@@ -9,10 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// A monitor lives long and makes little garbage. The collector, which by
+// default waits for four megabytes of it, begins earlier, and the Go runtime
+// keeps less for later.
+const (
+	monitorGC    = 20
+	monitorLimit = 4 << 20
+)
+
 // trim gives back the memory of a process that is going to sleep: the heap of
 // its start, and the pages of the program file. The latter are shared and come
 // back from the page cache when they are touched; only few are.
 func trim() {
+	debug.SetGCPercent(monitorGC)
+	debug.SetMemoryLimit(monitorLimit)
 	debug.FreeOSMemory()
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
