@@ -79,9 +79,11 @@ const nobody = 65534
 // and gives him a home.
 func letNobodyIn(env *testscript.Env, binaries string) error {
 	first, _, _ := strings.Cut(strings.TrimPrefix(env.Getenv("PATH"), binaries+":"), ":")
-	errs := []error{os.Chmod(binaries, 0o755), os.Chmod(first, 0o755), os.Chmod(filepath.Dir(first), 0o755)}
-	for dir := env.WorkDir; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
-		errs = append(errs, os.Chmod(dir, 0o755))
+	var errs []error
+	for _, dir := range []string{binaries, first, env.WorkDir} {
+		for ; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+			errs = append(errs, os.Chmod(dir, 0o755))
+		}
 	}
 	home := filepath.Join(env.WorkDir, "nobody")
 	return errors.Join(append(errs, os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody),

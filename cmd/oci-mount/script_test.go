@@ -55,7 +55,9 @@ func setup(t *testing.T, env *testscript.Env) error {
 		errs = append(errs, os.Chmod(dir, 0o755))
 	}
 	first, _, _ := strings.Cut(env.Getenv("PATH"), ":")
-	errs = append(errs, os.Chmod(first, 0o755), os.Chmod(filepath.Dir(first), 0o755))
+	for dir := first; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+		errs = append(errs, os.Chmod(dir, 0o755))
+	}
 	home := filepath.Join(env.WorkDir, "nobody")
 	errs = append(errs, os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody))
 	return errors.Join(errs...)
