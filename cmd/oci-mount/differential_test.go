@@ -122,7 +122,11 @@ func snapshot(t *testing.T, root string) []string {
 			return err
 		}
 		var st unix.Stat_t
-		must(t, unix.Lstat(name, &st))
+		if err := unix.Lstat(name, &st); errors.Is(err, unix.ENAMETOOLONG) {
+			return nil
+		} else if err != nil {
+			return err
+		}
 		rel := strings.TrimPrefix(name, root)
 		line := fmt.Sprintf("%q %o %d:%d %d.%09d", rel, st.Mode, st.Uid, st.Gid, st.Mtim.Sec, st.Mtim.Nsec)
 		switch st.Mode & unix.S_IFMT {

@@ -106,6 +106,9 @@ func (s *imageStore) tree(root *node, namespace string) (*erofs.Inode, error) {
 		if i == nil {
 			i = s.inode(n, namespace)
 			made[n.ino] = i
+			if !storable(n.ino) {
+				return fmt.Errorf("%w: %s has an attribute that the kernel checks", ErrNoImage, n.path())
+			}
 		}
 		if n.parent != nil {
 			parent := made[n.parent.ino]
@@ -119,6 +122,20 @@ func (s *imageStore) tree(root *node, namespace string) (*erofs.Inode, error) {
 		return nil
 	})
 	return made[root.ino], err
+}
+
+// storable reports whether the attributes are none that setxattr(2) would look
+// into, and refuse when they are malformed. An image would show them as they
+// are, so that layer goes into a directory.
+func storable(ino *inode) bool {
+	for _, x := range ino.more().xattrs {
+		const v2, v3 = 20, 24 // sizes of struct vfs_cap_data
+		malformed := x.name == "security.capability" && len(x.value) != v2 && len(x.value) != v3
+		if malformed || strings.HasPrefix(x.name, "system.posix_acl_") {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *imageStore) inode(n *node, namespace string) *erofs.Inode {
