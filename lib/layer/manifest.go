@@ -16,7 +16,7 @@ func (r *Result) WriteManifest(out io.Writer) error {
 	depth := 0
 	err := a.root.walk(func(n *node) error {
 		if n.dir != nil {
-			n.dir.sorted()
+			n.dir.sort()
 		}
 		depth++
 		return w.WriteAt(depth-1, n.name, a.manifestEntry(n))
@@ -64,7 +64,7 @@ func (n *node) walkSorted(visit func(n *node, path string) error) error {
 			path = append(path, m.name...)
 		}
 		if m.dir != nil {
-			m.dir.sorted()
+			m.dir.sort()
 		}
 		if m.parent == nil {
 			return visit(m, ".")

@@ -158,10 +158,9 @@ func (d *directory) drop(n *node) {
 	}
 }
 
-// sorted puts the children in the order of their bytes.
-func (d *directory) sorted() []*node {
+// sort puts the children in the order of their bytes.
+func (d *directory) sort() {
 	slices.SortFunc(d.children, func(a, b *node) int { return strings.Compare(a.name, b.name) })
-	return d.children
 }
 
 // path returns the path below the root, "." for the root itself.

@@ -32,6 +32,7 @@ func (r result) wall() time.Duration {
 func (r result) cpu() time.Duration {
 	return measure.Median(r.Samples, func(s measure.Sample) time.Duration { return s.CPU })
 }
+
 func (r result) rss() int64 {
 	return measure.Median(r.Samples, func(s measure.Sample) int64 { return s.RSS })
 }
