@@ -71,7 +71,8 @@ func TestRoundTrip(t *testing.T) {
 			unpacked := filepath.Join(work, "unpacked")
 			runOut(t, tool(t, "oci-unpack"), "oci:"+layout+":base", unpacked)
 			mounted := filepath.Join(work, "mounted")
-			runOut(t, tool(t, "oci-mount"), "--root", filepath.Join(dir, "root"), "oci:"+layout+":base", mounted)
+			// On layers in erofs images the kernel refuses to set ACLs.
+			runOut(t, tool(t, "oci-mount"), "--layer-format", "dir", "--root", filepath.Join(dir, "root"), "oci:"+layout+":base", mounted)
 			t.Cleanup(func() { runOut(t, tool(t, "oci-mount"), "--root", filepath.Join(dir, "root"), "--rm", mounted) })
 			layers := make(map[string]string)
 			for route, bundle := range map[string]string{"unpack": unpacked, "mount": mounted} {
@@ -81,8 +82,16 @@ func TestRoundTrip(t *testing.T) {
 				mustCommit(t, bundle, "oci:"+layout+":"+tag+route)
 				again := filepath.Join(work, "again-"+route)
 				runOut(t, tool(t, "oci-unpack"), "oci:"+layout+":"+tag+route, again)
+				got := describeTree(t, filepath.Join(again, "rootfs"), epoch)
+				if route == "mount" {
+					// Overlayfs may show two inodes for a file that was
+					// copied up to be linked; that the layer has the
+					// link shows when the layers are compared.
+					forgetLinks(got)
+					forgetLinks(want)
+				}
 				if !k.loses {
-					compareTrees(t, route, describeTree(t, filepath.Join(again, "rootfs"), epoch), want)
+					compareTrees(t, route, got, want)
 				}
 				layers[route] = strings.Join(diffIDs(t, layout, tag+route), "\n")
 				if rest := runCommit(t, "--diff", bundle).stdout; rest != "" {
@@ -93,6 +102,13 @@ func TestRoundTrip(t *testing.T) {
 				t.Errorf("the layers differ by route:\n%s\n\n%s", layers["unpack"], layers["mount"])
 			}
 		})
+	}
+}
+
+// forgetLinks leaves out which names belong to one inode.
+func forgetLinks(tree map[string]string) {
+	for path, text := range tree {
+		tree[path], _, _ = strings.Cut(text, " linked to ")
 	}
 }
 
