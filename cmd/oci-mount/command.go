@@ -39,7 +39,7 @@ func flags() []cli.Flag {
 		&cli.BoolFlag{Name: "force", Usage: "mount the upper directory of a volatile mount although a crash may have damaged it"},
 		&cli.StringFlag{Name: "size", Usage: "keep the changes in memory, in a tmpfs of at most `SIZE` bytes (suffix k, m or g)"},
 		&cli.StringSliceFlag{Name: "id-map", Usage: "show id CONTAINER of the image as HOST, for SIZE ids: `CONTAINER:HOST[:SIZE]`; may be repeated"},
-		&cli.StringFlag{Name: "layer-format", Usage: "cache new layers as `FORMAT`: dir, erofs (one file each), or auto, which is erofs where the kernel can", Value: formatAuto},
+		&cli.StringFlag{Name: "layer-format", Usage: "cache new layers as `FORMAT`: dir, erofs (one file each), or auto, which is erofs where the kernel can", Value: formatDir},
 		&cli.StringFlag{Name: "platform", Usage: "of an image for several: `OS/ARCH[/VARIANT]`", DefaultText: "the host's"},
 		&cli.BoolFlag{Name: "list", Usage: "list the mounts"},
 		&cli.BoolFlag{Name: "umount", Aliases: []string{"u"}, Usage: "unmount the bundles PATH or ID, and keep what was changed in them"},
