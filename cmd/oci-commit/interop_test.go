@@ -168,7 +168,7 @@ func daemon(t *testing.T, socket, program string, args ...string) {
 // who are particular about names.
 func shortDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "oci") //nolint:usetesting // the name of t.TempDir is long, and has capitals
+	dir, err := os.MkdirTemp("", "oci")
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir

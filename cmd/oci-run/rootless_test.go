@@ -25,7 +25,7 @@ func ordinary(t *testing.T) (run func(script string) (string, int), bundle strin
 		t.Skip(err)
 	}
 	// t.TempDir lies below a directory that only root may enter.
-	dir, err := os.MkdirTemp("", "oci-run-rootless-") //nolint:usetesting // see above
+	dir, err := os.MkdirTemp("", "oci-run-rootless-")
 	if err != nil {
 		t.Fatal(err)
 	}
