@@ -19,12 +19,12 @@ import (
 // ctime are still the recorded ones is unchanged, and need not be read.
 //
 // It is text: a line "D DEPTH NAME" opens a directory, and each line
-// "MODE SIZE DEV INO CTIME NAME" is one of its entries, with the name quoted
+// "MODE SIZE DEV INO BTIME CTIME NAME" is one of its entries, with the name quoted
 // as in Go and the mode in octal. The first line names the format and the
 // digest of the mtree manifest that the record belongs to.
 const SnapshotFile = "oci-bundle.stat"
 
-const snapshotMagic = "oci-bundle.stat 1 "
+const snapshotMagic = "oci-bundle.stat 2 "
 
 // snapshotDir is one directory of a record. As a thing to write it has the
 // lines of its entries, as a thing read it has them parsed on demand.
@@ -56,6 +56,7 @@ func (d *snapshotDir) record(entries []entry) {
 		d.lines = strconv.AppendInt(append(d.lines, ' '), s.Size, 10)
 		d.lines = strconv.AppendUint(append(d.lines, ' '), s.Dev, 10)
 		d.lines = strconv.AppendUint(append(d.lines, ' '), s.Ino, 10)
+		d.lines = strconv.AppendInt(append(d.lines, ' '), s.Btime, 10)
 		d.lines = strconv.AppendInt(append(d.lines, ' '), s.Ctime.Sec, 10)
 		d.lines = strconv.AppendUint(append(d.lines, '.'), uint64(s.Ctime.Nsec), 10)
 		d.lines = strconv.AppendQuote(append(d.lines, ' '), e.name)
@@ -108,13 +109,13 @@ func (d *snapshotDir) all() []entry {
 }
 
 func parseSnapshotLine(line string) (entry, bool) {
-	words := strings.SplitN(line, " ", 6)
-	if len(words) != 6 {
+	words := strings.SplitN(line, " ", 7)
+	if len(words) != 7 {
 		return entry{}, false
 	}
-	seconds, nanos, _ := strings.Cut(words[4], ".")
+	seconds, nanos, _ := strings.Cut(words[5], ".")
 	var e entry
-	var errs [7]error
+	var errs [8]error
 	var mode, nsec uint64
 	mode, errs[0] = strconv.ParseUint(words[0], 8, 32)
 	e.stat.Size, errs[1] = strconv.ParseInt(words[1], 10, 64)
@@ -122,7 +123,8 @@ func parseSnapshotLine(line string) (entry, bool) {
 	e.stat.Ino, errs[3] = strconv.ParseUint(words[3], 10, 64)
 	e.stat.Ctime.Sec, errs[4] = strconv.ParseInt(seconds, 10, 64)
 	nsec, errs[5] = strconv.ParseUint(nanos, 10, 32)
-	e.name, errs[6] = strconv.Unquote(words[5])
+	e.stat.Btime, errs[6] = strconv.ParseInt(words[4], 10, 64)
+	e.name, errs[7] = strconv.Unquote(words[6])
 	e.stat.Mode, e.stat.Ctime.Nsec = uint32(mode), uint32(nsec)
 	return e, errors.Join(errs[:]...) == nil
 }

@@ -19,6 +19,10 @@ type Stat struct {
 	Mount        uint64 // id of the mount; 0 where the kernel does not tell
 	Major, Minor uint32 // of the device that a device node stands for
 	Mtime, Ctime unix.StatxTimestamp
+	// Btime is when the inode was made, in nanoseconds; 0 where the file
+	// system does not tell. File systems give the number of a removed inode
+	// to the next one that is made.
+	Btime int64
 }
 
 // Type is the type part of the mode, one of unix.S_IF*.
@@ -40,10 +44,15 @@ func (s *Stat) isWhiteout() bool {
 // every change of content or metadata moves the ctime, which no program can
 // set back.
 func (s *Stat) sameInode(t *Stat) bool {
-	return s.Dev == t.Dev && s.Ino == t.Ino && s.Ctime == t.Ctime && s.Size == t.Size && s.Mode == t.Mode
+	return s.sameIdentity(t) && s.Ctime == t.Ctime && s.Size == t.Size && s.Mode == t.Mode
 }
 
-const statxMask = unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
+// sameIdentity reports whether both are the same inode, changed or not.
+func (s *Stat) sameIdentity(t *Stat) bool {
+	return s.Dev == t.Dev && s.Ino == t.Ino && s.Btime == t.Btime
+}
+
+const statxMask = unix.STATX_BASIC_STATS | unix.STATX_BTIME | unix.STATX_MNT_ID
 
 // statAt stats name in the directory dirfd, and follows no link.
 func statAt(dirfd int, name string) (Stat, error) {
@@ -70,6 +79,9 @@ func statAt(dirfd int, name string) (Stat, error) {
 	}
 	if x.Mask&unix.STATX_MNT_ID != 0 {
 		s.Mount = x.Mnt_id
+	}
+	if x.Mask&unix.STATX_BTIME != 0 {
+		s.Btime = x.Btime.Sec*int64(time.Second) + int64(x.Btime.Nsec)
 	}
 	return s, nil
 }

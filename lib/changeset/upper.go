@@ -250,7 +250,7 @@ func (u *upperWalk) directory(l level, e *entry, node *Node, below *found, old *
 	if merged {
 		lower = below.dir
 	}
-	remade := old != nil && old.IsDir() && (old.Ino != e.stat.Ino || old.Dev != e.stat.Dev)
+	remade := old != nil && old.IsDir() && !old.sameIdentity(&e.stat)
 	switch {
 	case old != nil && old.IsDir() && !remade:
 		// Committed before, opaque mark included.
