@@ -113,7 +113,9 @@ func status(err error) int {
 func snapshot(t *testing.T, root string) []string {
 	t.Helper()
 	var lines []string
-	inodes := make(map[uint64]string)
+	// Several erofs layers have the same numbers, each on a device of its own.
+	type inode struct{ dev, number uint64 }
+	inodes := make(map[inode]string)
 	err := filepath.WalkDir(root, func(name string, _ fs.DirEntry, err error) error {
 		if errors.Is(err, unix.ENAMETOOLONG) {
 			return filepath.SkipDir // deeper than a path can say
@@ -140,10 +142,11 @@ func snapshot(t *testing.T, root string) []string {
 			line += fmt.Sprintf(" %x", st.Rdev)
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Nlink > 1 {
-			if first, ok := inodes[st.Ino]; ok {
+			key := inode{st.Dev, st.Ino}
+			if first, ok := inodes[key]; ok {
 				line += " = " + first
 			} else {
-				inodes[st.Ino] = rel
+				inodes[key] = rel
 			}
 		}
 		lines = append(lines, line+attributes(t, name))
