@@ -158,7 +158,7 @@ func (c *collector) drop(b *bundle.Bundle) (bool, error) {
 		return true, err
 	}
 	c.inv.Log.Note("removed bundle %s", b.Dir)
-	return true, bundle.RemoveAll(b.Dir)
+	return true, b.Remove()
 }
 
 // layoutNeeds reads the diffIDs of every image in the layout. One that cannot

@@ -64,7 +64,7 @@ func runTask(ctx context.Context, inv *cli.Invocation) error {
 	}
 	switch task.Verb {
 	case verbRemove:
-		return bundle.RemoveAll(task.Plan.Bundle)
+		return (&bundle.Bundle{Dir: task.Plan.Bundle}).Remove()
 	case verbCollect:
 		return collectIn(ctx, inv, task.Plan.Root)
 	case verbChain:

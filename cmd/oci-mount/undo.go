@@ -298,7 +298,7 @@ func joinInts(numbers []int) string {
 // removeBundle deletes a bundle that is not mounted. Files of an ordinary
 // user's subordinate ids can only be deleted in the namespace that has them.
 func removeBundle(ctx context.Context, b *bundle.Bundle, root string) error {
-	err := bundle.RemoveAll(b.Dir)
+	err := b.Remove()
 	if err == nil || privileged() || !(errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM)) {
 		return err
 	}

@@ -35,7 +35,7 @@ func undo(dir string) error {
 			return fmt.Errorf("undo bundle %s: %w", dir, err)
 		}
 	}
-	if err := bundle.RemoveAll(dir); err != nil {
+	if err := (&bundle.Bundle{Dir: dir}).Remove(); err != nil {
 		return fmt.Errorf("undo bundle %s: %w", dir, err)
 	}
 	return nil

@@ -202,6 +202,32 @@ func TestRemoveAllDeepAndHostile(t *testing.T) {
 	must(t, RemoveAll(filepath.Join(parent, "no", "where")))
 }
 
+func TestRemoveCanBeBegunAgain(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	b := &Bundle{Dir: filepath.Join(t.TempDir(), "b")}
+	must(t, os.MkdirAll(b.Rootfs(), 0o700))
+	must(t, b.WriteState(&State{}))
+	// A mount makes the removal fail half-way.
+	if err := unix.Mount("tmpfs", b.Rootfs(), "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("cannot mount a tmpfs: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(b.Rootfs(), unix.MNT_DETACH) })
+	if err := b.Remove(); err == nil {
+		t.Error("Remove over a mount succeeded")
+	}
+	if _, err := b.State(); err != nil {
+		t.Errorf("after a failed removal it is no bundle any more: %v", err)
+	}
+	must(t, unix.Unmount(b.Rootfs(), 0))
+	must(t, b.Remove())
+	must(t, b.Remove())
+	if exists(b.Dir) {
+		t.Error("the bundle is still there")
+	}
+}
+
 func TestRemoveAllSparesMounts(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount")

@@ -19,6 +19,27 @@ import (
 // any depth.
 const maxRemoveDepth = 64
 
+// Remove removes the bundle. What tells that it is one goes last: a removal
+// that is killed, or fails half-way, can be begun again.
+func (b *Bundle) Remove() error {
+	entries, err := os.ReadDir(b.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove bundle: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() == StateFile || e.Name() == ConfigFile {
+			continue
+		}
+		if err := RemoveAll(filepath.Join(b.Dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return RemoveAll(b.Dir)
+}
+
 // RemoveAll removes the tree at path, which an attacker may have filled and
 // may be changing: it follows no link, and does not cross into another file
 // system, so that something mounted in the tree fails it with EBUSY or EXDEV

@@ -211,6 +211,10 @@ func honest(p point, out outcome) error {
 	switch {
 	case out.signal == syscall.SIGKILL || out.status == 137:
 		return nil
+	case strings.Contains(out.stderr, "netpollBreak write failed"):
+		// The blow struck the Go runtime's own eventfd, whose write cannot
+		// fail so on a real kernel.
+		return nil
 	case strings.Contains(out.stderr, "panic:") || strings.Contains(out.stderr, "goroutine "):
 		return fmt.Errorf("the tool panicked: %s", out.stderr)
 	case p.class == "write" && out.stderr == "":
