@@ -9,7 +9,10 @@ as_user=
 if [ "$user" = 0 ]; then
 	say "(you are root; the lab goes on as the user nobody)"
 	chmod 0755 .
-	mkdir home && chown 65534:65534 home
+	mkdir -p home/bin && chown 65534:65534 home
+	# The tools may be in a directory that is closed to others.
+	cp "$(command -v oci-unpack)" "$(command -v oci-mount)" "$(command -v oci-genspec)" "$(command -v oci-run)" home/bin
+	PATH=$LAB/home/bin:$PATH
 	cp -r "$LAB_IMAGE" home/image
 	chown -R 65534:65534 home
 	as_user='setpriv --reuid=65534 --regid=65534 --clear-groups env HOME='$LAB'/home XDG_RUNTIME_DIR='$LAB'/home/run XDG_DATA_HOME='$LAB'/home/data OCI_ROOT='$LAB'/home/state'
