@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -23,8 +24,11 @@ type Reference struct {
 }
 
 // tagGrammar is that of org.opencontainers.image.ref.name in the image-spec
-// (annotations.md).
-var tagGrammar = regexp.MustCompile(`^[A-Za-z0-9]+(([-._:@+]|--)[A-Za-z0-9]+)*(/[A-Za-z0-9]+(([-._:@+]|--)[A-Za-z0-9]+)*)*$`)
+// (annotations.md). It is compiled when a tag is first seen: the start of each
+// tool counts in milliseconds.
+var tagGrammar = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9]+(([-._:@+]|--)[A-Za-z0-9]+)*(/[A-Za-z0-9]+(([-._:@+]|--)[A-Za-z0-9]+)*)*$`)
+})
 
 // transports are those of the image library, of which only oci is ours.
 var transports = []string{
@@ -55,7 +59,7 @@ func ParseReference(s string) (Reference, error) {
 	switch {
 	case dir == "":
 		return Reference{}, fault.Usage("reference %q names no layout directory (want oci:DIR[:TAG])", s)
-	case hasTag && !tagGrammar.MatchString(tag):
+	case hasTag && !tagGrammar().MatchString(tag):
 		return Reference{}, fault.Usage("reference %q: %q is not a valid tag", s, tag)
 	case strings.ContainsRune(dir, 0):
 		return Reference{}, fault.Usage("reference %q: the directory contains a NUL byte", s)
@@ -89,7 +93,7 @@ func foreign(s, transport string) error {
 	name := strings.TrimRight(strings.TrimPrefix(s, transport), "/")
 	name, _, _ = strings.Cut(filepath.Base(name), "@")
 	name, _, _ = strings.Cut(name, ":")
-	if !tagGrammar.MatchString(name) {
+	if !tagGrammar().MatchString(name) {
 		name = "image"
 	}
 	return fault.Hint(err, "oci-copy %s oci:store:%s | {tool}", s, name)

@@ -22,7 +22,7 @@ import (
 // it was, members unknown to us included. With an empty tag the descriptor is
 // listed without a name. When Tag returns nil the tag survives a power cut.
 func (l *Layout) Tag(ctx context.Context, tag string, desc ispec.Descriptor) error {
-	if tag != "" && !tagGrammar.MatchString(tag) {
+	if tag != "" && !tagGrammar().MatchString(tag) {
 		return fault.Usage("%q is not a valid tag", tag)
 	}
 	if err := checkDescriptor(desc); err != nil {
