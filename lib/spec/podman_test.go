@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // differencesFile is the table of what differs from Podman, with the reasons.
@@ -51,7 +52,7 @@ func newPodman(t *testing.T) *podman {
 	if !strings.Contains(string(version), " 4.3.") {
 		t.Skipf("the table is of podman 4.3, and this is %s", version)
 	}
-	dir := t.TempDir()
+	dir := lingering(t)
 	p := &podman{dir: dir, args: []string{
 		"--root", dir + "/root", "--runroot", dir + "/run", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--events-backend", "none",
 		"--runtime", dir + "/capture",
@@ -73,6 +74,26 @@ func newPodman(t *testing.T) *podman {
 		t.Skipf("podman cannot import an image here: %v: %s", err, out)
 	}
 	return p
+}
+
+// lingering is a directory in which podman's clean-up processes may still
+// write when the test ends: it is removed when they are done.
+func lingering(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "podman")
+	must(t, err)
+	t.Cleanup(func() {
+		err := os.RemoveAll(dir)
+		for range 100 {
+			if err == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+			err = os.RemoveAll(dir)
+		}
+		t.Errorf("clean up: %v", err)
+	})
+	return dir
 }
 
 var (
