@@ -189,9 +189,14 @@ var tasks = []task{
 			},
 			{
 				name: "podman", needs: []string{"podman"},
-				prepare: func(r *run) error { return r.do(append(podman(), "pull", "-q", "oci:"+r.layout+":busybox")...) },
+				// The name that podman gives it depends on the path.
+				prepare: func(r *run) error {
+					return r.script(strings.Join(podman(), " ")+` tag "$(`+strings.Join(podman(), " ")+` pull -q "oci:$1:busybox")" localhost/bench`, r.layout)
+				},
+				// podman mounts its store onto itself, and leaves that.
+				cleanup: func(r *run) error { return r.script(`umount s/overlay 2>/dev/null || :`) },
 				argv: func(*run) []string {
-					return append(podman(), "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "localhost"+"/busybox", "/bin/true")
+					return append(podman(), "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "localhost"+"/bench", "/bin/true")
 				},
 			},
 		},
