@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 // The list shows a whiteout as [0:0]; opaque directories are named apart.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 // GNU tar makes of the flattened archive what Unpack makes of the layers.

@@ -19,7 +19,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 // memory is a Source that verifies nothing: what it holds is right.

@@ -15,9 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/mtree"
 )
 

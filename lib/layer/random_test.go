@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 // TestPlannedIsBottomUp builds stacks of small layers at random. unpackTo

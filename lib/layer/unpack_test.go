@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
 )
 
 // The layers of each case stand lowest first, "|" between them on a line of

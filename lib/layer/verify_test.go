@@ -16,8 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
 )
 
 // emptyRoot is a directory to unpack into.

@@ -16,8 +16,8 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
 )
 
 func must(t testing.TB, err error) {

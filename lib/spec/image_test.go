@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
 )
 
 // fromConfig makes the document of an image whose config has the members.

@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 // busybox unpacks the root file system of the tests into a bundle.

@@ -14,8 +14,8 @@ import (
 
 	"go.podman.io/image/v5/signature/sigstore"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/transport"
 )
