@@ -192,7 +192,7 @@ func TestDocker(t *testing.T) {
 		t.Errorf("docker load: %s", out)
 	}
 	mustCopy(t, "--dest-daemon-host", host, "oci:"+dir+":bb", "docker-daemon:ours:2")
-	if out := mustRun(t, docker, "-H", host, "images", "ours"); !strings.Contains(out, "2") {
+	if out := mustRun(t, docker, "-H", host, "images", "--format", "{{.Repository}}:{{.Tag}}"); !strings.Contains(out, "ours:2\n") {
 		t.Errorf("docker images: %s", out)
 	}
 	mustRun(t, docker, "-H", host, "save", "-o", work+"/saved.tar", "ours:1")

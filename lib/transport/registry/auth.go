@@ -32,6 +32,9 @@ type authorizer struct {
 type token struct {
 	value   string
 	expires time.Time
+	// withheld is the token server that did not get the credentials; "" when
+	// it got them, or there are none.
+	withheld string
 }
 
 // decorate adds credentials to a request to the origin.
@@ -55,12 +58,12 @@ func (a *authorizer) decorate(req *http.Request, scope string) {
 // answer learns from the challenges of a 401 what the registry wants, and
 // reports whether another try makes sense. sent is the Authorization that the
 // refused request carried: others may have learned more meanwhile.
-func (a *authorizer) answer(ctx context.Context, challenges []string, sent, scope string) (bool, error) {
+func (a *authorizer) answer(ctx context.Context, challenges []challenge, sent, scope string) (bool, error) {
 	config := &a.client.config
 	if config.Token != "" {
 		return false, nil
 	}
-	for _, c := range parseChallenges(challenges) {
+	for _, c := range challenges {
 		switch c.scheme {
 		case "bearer":
 			return true, a.bearer(ctx, c, sent, scope)
@@ -114,7 +117,6 @@ func (c *Client) token(ctx context.Context, ch challenge, scope string) (*token,
 	}
 	realm.User = nil
 	may := mayAuthenticate(realm, c.origin, c.config.TokenHosts)
-	hasSecret := c.config.IdentityToken != "" || c.config.Username != ""
 	scopes := strings.Fields(scope)
 	if len(scopes) == 0 {
 		scopes = strings.Fields(ch.parameters["scope"])
@@ -124,10 +126,15 @@ func (c *Client) token(ctx context.Context, ch challenge, scope string) (*token,
 		t, err = c.tokenOnce(ctx, realm, ch.parameters["service"], scopes, may)
 		return err
 	})
-	if err != nil && hasSecret && !may {
-		err = fault.Hint(err, "the credentials were not sent to %s, which is another host than the registry; if that is right: --allow-token-server %s", realm.Host, realm.Host)
+	withheld := ""
+	if c.config.hasAccount() && !may {
+		withheld = realm.Host
 	}
-	return t, err
+	if err != nil {
+		return nil, c.tokenDenied(err, realm.Host, withheld)
+	}
+	t.withheld = withheld
+	return t, nil
 }
 
 func (c *Client) tokenOnce(ctx context.Context, realm *url.URL, service string, scopes []string, may bool) (*token, error) {

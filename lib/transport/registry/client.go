@@ -202,24 +202,28 @@ func (c *Client) do(ctx context.Context, r *request, want ...int) (*answer, erro
 }
 
 // attempt sends the request once, with the credentials it needs: a first
-// refusal brings the challenge that tells which, a second one is final.
+// refusal brings the challenge that tells which, a second one is final. What
+// another host than the registry refuses, no credentials help against.
 func (c *Client) attempt(ctx context.Context, r *request) (*answer, error) {
 	for refused := false; ; refused = true {
 		res, err := c.send(ctx, r)
-		if err != nil || res.StatusCode != http.StatusUnauthorized || refused {
+		if err != nil || res.StatusCode != http.StatusUnauthorized || !sameOrigin(res.Request.URL, c.origin) {
 			return res, err
 		}
-		challenges, sent := res.Header.Values("WWW-Authenticate"), res.Request.Header.Get("Authorization")
-		if err := discard(res); err != nil {
-			return nil, err
+		d := denial{what: r.what(), challenges: parseChallenges(res.Header.Values("WWW-Authenticate")), sent: res.Request.Header.Get("Authorization")}
+		body, err := io.ReadAll(io.LimitReader(res.Body, maxToken))
+		d.text = message(body)
+		if err = errors.Join(err, discard(res)); err != nil {
+			return nil, fmt.Errorf("%s: %w", d.what, err)
 		}
-		more, err := c.auth.answer(ctx, challenges, sent, r.scope)
-		if err != nil {
-			return nil, err
+		more := false
+		if !refused {
+			if more, err = c.auth.answer(ctx, d.challenges, d.sent, r.scope); err != nil {
+				return nil, err
+			}
 		}
 		if !more {
-			return nil, fault.Hint(fmt.Errorf("%s: the registry %s wants credentials", r.what(), c.config.Host),
-				"give them with --creds USER, --authfile FILE, or log in with: podman login %s", c.config.Host)
+			return nil, c.denied(&d)
 		}
 	}
 }
