@@ -94,7 +94,7 @@ func (c *collector) needs(ctx context.Context, dir string) ([]store.Key, error) 
 	b := &bundle.Bundle{Dir: dir}
 	state, err := b.State()
 	if errors.Is(err, fault.ErrNotFound) {
-		return nil, nil // no longer a bundle
+		return nil, c.finish(b) // no longer a bundle
 	}
 	if err != nil {
 		return nil, err
@@ -114,6 +114,15 @@ func (c *collector) needs(ctx context.Context, dir string) ([]store.Key, error) 
 		diffIDs[i] = l.DiffID
 	}
 	return keysOf(diffIDs), nil
+}
+
+// finish ends a removal that was cut, of a bundle without a name of the
+// user's choice. An empty directory elsewhere may be the user's again.
+func (c *collector) finish(b *bundle.Bundle) error {
+	if filepath.Dir(b.Dir) != filepath.Join(c.root, mountsDir) || !b.Emptied() || c.dry {
+		return nil
+	}
+	return b.RemoveEmptied()
 }
 
 // idle reports whether the bundle is one of those without a name of the

@@ -71,7 +71,7 @@ func (m *mounted) undo() error {
 	if err := detach(&m.bundle, false); err != nil || !m.fresh {
 		return err
 	}
-	return bundle.RemoveAll(m.bundle.Dir)
+	return m.bundle.Remove()
 }
 
 // mount fills the cache, makes the bundle and mounts it.
@@ -229,7 +229,7 @@ func (m *mounter) first(ctx context.Context, image *layout.Image, s *stack) (*mo
 	}
 	defer lock.Close()
 	if err := m.attach(ctx, &made.bundle, s); err != nil {
-		return nil, errors.Join(m.unusable(err), detach(&made.bundle, false), bundle.RemoveAll(made.bundle.Dir))
+		return nil, errors.Join(m.unusable(err), detach(&made.bundle, false), made.bundle.Remove())
 	}
 	return made, nil
 }

@@ -52,6 +52,11 @@ type undoer struct {
 
 // one undoes the bundle that word names.
 func (u *undoer) one(ctx context.Context, word string) error {
+	if u.remove {
+		if b, err := findEmptied(u.root, word); err != nil || b != nil {
+			return errors.Join(err, u.emptied(b))
+		}
+	}
 	b, err := findBundle(u.root, word)
 	if err != nil {
 		return err
@@ -132,6 +137,13 @@ func (u *undoer) all(ctx context.Context) error {
 		}
 	}
 	var errs []error
+	if u.remove {
+		cut, err := listEmptied(u.root)
+		errs = append(errs, err)
+		for _, b := range cut {
+			errs = append(errs, u.emptied(b))
+		}
+	}
 	for _, dir := range bundles {
 		errs = append(errs, u.bundle(ctx, &bundle.Bundle{Dir: dir}))
 	}

@@ -228,6 +228,26 @@ func TestRemoveCanBeBegunAgain(t *testing.T) {
 	}
 }
 
+func TestRemoveEmptiedSparesWhatIsThere(t *testing.T) {
+	b := &Bundle{Dir: filepath.Join(t.TempDir(), "b")}
+	if b.Emptied() {
+		t.Error("what is not there passes for an emptied bundle")
+	}
+	must(t, os.Mkdir(b.Dir, 0o700))
+	if !b.Emptied() {
+		t.Error("an empty directory is not taken for an emptied bundle")
+	}
+	must(t, os.WriteFile(b.Config(), nil, 0o600))
+	if b.Emptied() {
+		t.Error("a bundle with a config.json passes for an emptied one")
+	}
+	if err := b.RemoveEmptied(); err == nil || !exists(b.Config()) {
+		t.Errorf("RemoveEmptied of a bundle = %v, config.json is there: %v", err, exists(b.Config()))
+	}
+	must(t, b.Remove())
+	must(t, b.RemoveEmptied())
+}
+
 func TestRemoveAllSparesMounts(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount")

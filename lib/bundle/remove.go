@@ -19,8 +19,9 @@ import (
 // any depth.
 const maxRemoveDepth = 64
 
-// Remove removes the bundle. What tells that it is one goes last: a removal
-// that is killed, or fails half-way, can be begun again.
+// Remove removes the bundle. What tells that it is one goes last, and nothing
+// is read after that: a removal that is killed, or fails anywhere, leaves a
+// bundle or an empty directory (see Emptied), and can be begun again.
 func (b *Bundle) Remove() error {
 	entries, err := os.ReadDir(b.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -37,7 +38,28 @@ func (b *Bundle) Remove() error {
 			return err
 		}
 	}
-	return RemoveAll(b.Dir)
+	for _, name := range []string{ConfigFile, StateFile} {
+		if err := RemoveAll(filepath.Join(b.Dir, name)); err != nil {
+			return err
+		}
+	}
+	return b.RemoveEmptied()
+}
+
+// Emptied reports whether the directory is there and empty, which is what a
+// removal leaves that was cut before its last step.
+func (b *Bundle) Emptied() bool {
+	entries, err := os.ReadDir(b.Dir)
+	return err == nil && len(entries) == 0
+}
+
+// RemoveEmptied takes the last step of a removal. A directory that another
+// process has put something into meanwhile is an error.
+func (b *Bundle) RemoveEmptied() error {
+	if err := unix.Unlinkat(unix.AT_FDCWD, b.Dir, unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("remove bundle: %w", &fs.PathError{Op: "rmdir", Path: b.Dir, Err: err})
+	}
+	return nil
 }
 
 // RemoveAll removes the tree at path, which an attacker may have filled and

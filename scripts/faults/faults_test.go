@@ -4,11 +4,13 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 )
 
-// TestSample tries the points of one seed. "make faults" tries many more.
-func TestSample(t *testing.T) {
+// newTestSweep builds the tools and makes the images.
+func newTestSweep(t *testing.T) *sweep {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("the sweep mounts and traces: it needs root")
 	}
@@ -25,6 +27,12 @@ func TestSample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// TestSample tries the points of one seed. "make faults" tries many more.
+func TestSample(t *testing.T) {
+	s := newTestSweep(t)
 	points := 500
 	if testing.Short() {
 		points = 50
@@ -34,6 +42,32 @@ func TestSample(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.try(context.Background(), chosen); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRemovalCutAnywhere strikes at every call by which a bundle is removed,
+// and at every read before: none may leave what the next removal does not know.
+func TestRemovalCutAnywhere(t *testing.T) {
+	s := newTestSweep(t)
+	i := slices.IndexFunc(operations, func(op operation) bool { return op.name == "umount" })
+	counts, err := s.count(operations[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var points []point
+	for _, blow := range []struct {
+		class string
+		kind  kind
+	}{{"unlink", kill}, {"read", eio}} {
+		for n := range counts[blow.class] {
+			points = append(points, point{op: "umount", class: blow.class, kind: blow.kind, n: n + 1})
+		}
+	}
+	if len(points) == 0 {
+		t.Fatal("the removal makes no call that could be struck")
+	}
+	if err := s.try(context.Background(), points); err != nil {
 		t.Error(err)
 	}
 }
