@@ -59,8 +59,7 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 	// Only here, in a process of its own, may the umask be changed: files
 	// then get their mode by being made.
 	unix.Umask(0)
-	// The tree in memory is what lives long; the rest is bounded by budgets.
-	debug.SetGCPercent(50)
+	tuneCollector(j.Layers)
 	images, err := layout.Open(j.Layout)
 	if err != nil {
 		return nil, err
@@ -83,6 +82,22 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 		}
 	}
 	return report{Placeholders: result.Placeholders, Skipped: result.Skipped, Restarted: result.Restarted}, nil
+}
+
+// tuneCollector has memory collected early: the tree in memory is what lives
+// long, the rest is bounded by budgets. A small image is unpacked before a
+// collection would have paid.
+func tuneCollector(layers []layer.Layer) {
+	const small = 4 << 20
+	total := int64(0)
+	for _, l := range layers {
+		total += l.Descriptor.Size
+	}
+	if total <= small {
+		debug.SetGCPercent(400)
+	} else {
+		debug.SetGCPercent(50)
+	}
 }
 
 // sendProgress sums up, and tells ten times a second.
@@ -122,6 +137,9 @@ func discard() error {
 	return err
 }
 
+// programName is what the confined process is called in lists of processes.
+func programName() string { return filepath.Base(os.Args[0]) }
+
 // runConfined has the confined process fill the directory.
 func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs string) (*report, error) {
 	j := job{Layout: p.layout.Dir(), Layers: p.layers, Rootfs: rootfs, Options: p.options}
@@ -131,7 +149,7 @@ func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs
 	bar := newProgress(inv, p.layers)
 	defer bar.end()
 	child := confine.Child{
-		Name: filepath.Base(os.Args[0]), Dir: dir, Stderr: inv.Err,
+		Name: programName(), Dir: dir, Ahead: p.ahead, Stderr: inv.Err,
 		UIDs: p.options.UIDMap, GIDs: p.options.GIDMap,
 		Message: func(raw json.RawMessage) {
 			var m message

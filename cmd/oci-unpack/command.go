@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/confine"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
 
@@ -54,6 +55,10 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 	p, err := newPlan(inv)
 	if err != nil {
 		return err
+	}
+	if !inv.DryRun() && p.tar == "" {
+		p.ahead = confine.StartAhead(ctx, programName(), inv.Err)
+		defer p.ahead.Close()
 	}
 	return inv.EachInput(inv.Operand(0), func(rec pipe.Record) error {
 		p := p

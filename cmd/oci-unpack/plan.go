@@ -13,6 +13,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/confine"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
@@ -31,6 +32,7 @@ type plan struct {
 	mtree      bool
 	oneLayer   string
 	options    options
+	ahead      *confine.Ahead
 
 	// From the record.
 	layout *layout.Layout

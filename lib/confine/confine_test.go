@@ -185,6 +185,51 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// A process that was started ahead does the first job, behind the same wall,
+// and the next job gets another one.
+func TestAhead(t *testing.T) {
+	ahead := confine.StartAhead(context.Background(), "test", os.Stderr)
+	defer ahead.Close()
+	outside := t.TempDir()
+	for range 2 {
+		dir := t.TempDir()
+		child := confine.Child{Name: "test", Dir: dir, Ahead: ahead, Stderr: os.Stderr, NoWall: func(err error) { t.Skip(err) }}
+		if err := os.WriteFile(filepath.Join(outside, "victim"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]string
+		if err := child.Run(context.Background(), map[string]string{"Outside": outside}, &got); err != nil {
+			t.Fatal(err)
+		}
+		for name, result := range got {
+			if ok := result == "<nil>"; ok != slices.Contains(allowed, name) {
+				t.Errorf("%s: %s", name, result)
+			}
+		}
+	}
+}
+
+func TestAheadUnused(t *testing.T) {
+	ahead := confine.StartAhead(context.Background(), "test", os.Stderr)
+	ahead.Close()
+	var status unix.WaitStatus
+	if pid, err := unix.Wait4(-1, &status, unix.WNOHANG, nil); !errors.Is(err, unix.ECHILD) {
+		t.Errorf("wait4 = %d, %v: a process is left", pid, err)
+	}
+}
+
+// What was started ahead is killed like any other.
+func TestAheadStop(t *testing.T) {
+	ahead := confine.StartAhead(context.Background(), "test", os.Stderr)
+	defer ahead.Close()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	boom := errors.New("boom")
+	child := confine.Child{Name: "test", Dir: t.TempDir(), Ahead: ahead, Message: func(json.RawMessage) { cancel(boom) }}
+	if err := child.Run(ctx, map[string]string{"Do": "wait"}, nil); !errors.Is(err, boom) {
+		t.Errorf("Run = %v, want %v", err, boom)
+	}
+}
+
 func TestDirectoryMustExist(t *testing.T) {
 	child := confine.Child{Name: "test", Dir: filepath.Join(t.TempDir(), "nosuch")}
 	if err := child.Run(context.Background(), nil, nil); !errors.Is(err, os.ErrNotExist) {

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +25,8 @@ type Child struct {
 	// child shall be able to give files to. Root needs none; an ordinary
 	// user's child can, without them, but give files to that user.
 	UIDs, GIDs idmap.Map
+	// Ahead may hold a process that waits; the first Run takes it.
+	Ahead *Ahead
 	// Stderr takes what the child prints when it crashes.
 	Stderr io.Writer
 	// Message is called with each message of the child, in turn.
@@ -74,40 +74,26 @@ func (c *Child) start(ctx context.Context, o order, result any) error {
 	if err != nil {
 		return fmt.Errorf("confine: %w", err)
 	}
-	ours, theirs, err := os.Pipe()
-	if err != nil {
-		return fmt.Errorf("confine: %w", err)
-	}
-	defer ours.Close()
-
 	// The child dies with the thread that made it: the goroutine keeps it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe")
-	cmd.Args = []string{c.Name, Argument}
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return fmt.Errorf("confine: %w", err)
-	}
-	cmd.Stderr = c.Stderr
-	cmd.ExtraFiles = []*os.File{theirs}
 	mapped := os.Geteuid() != 0 && len(c.UIDs)+len(c.GIDs) > 0
-	cmd.SysProcAttr = attributes(o.Wall, mapped)
-	if err := cmd.Start(); err != nil {
-		_ = theirs.Close()
-		if o.Wall && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL)) {
-			return &noWallError{err}
+	p := c.Ahead.take()
+	if p == nil {
+		if p, err = launch(ctx, c.Name, c.Stderr, o.Wall, mapped); err != nil {
+			return err
 		}
-		return fmt.Errorf("start the confined process: %w", err)
 	}
-	_ = theirs.Close() // the child has its own
-	if err := c.tell(ctx, cmd.Process.Pid, mapped, stdin, input); err != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+	defer p.end()
+	stop := context.AfterFunc(ctx, p.kill)
+	defer stop()
+	if err := c.tell(ctx, p.cmd.Process.Pid, mapped, p.orders, input); err != nil {
+		p.kill()
+		_ = p.cmd.Wait()
 		return err
 	}
-	answered, err := c.listen(ours, result)
-	waited := cmd.Wait()
+	answered, err := c.listen(p.answers, result)
+	waited := p.cmd.Wait()
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -135,30 +121,6 @@ func (c *Child) tell(ctx context.Context, pid int, mapped bool, stdin io.WriteCl
 		return fmt.Errorf("tell the confined process: %w", err)
 	}
 	return nil
-}
-
-// attributes make the namespace. An ordinary user owns a user namespace first,
-// in which the ids stay what they are; the capabilities in it must be ambient
-// to outlive the start of the program.
-func attributes(wall, mapped bool) *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if !wall {
-		return attr
-	}
-	attr.Cloneflags = unix.CLONE_NEWNS
-	uid, gid := os.Geteuid(), os.Getegid()
-	if uid == 0 {
-		return attr
-	}
-	attr.Cloneflags |= unix.CLONE_NEWUSER
-	attr.AmbientCaps = []uintptr{
-		unix.CAP_SYS_ADMIN, unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_CHOWN, unix.CAP_FSETID, unix.CAP_SETFCAP,
-	}
-	if !mapped {
-		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
-	}
-	return attr
 }
 
 // listen passes the messages on until the result or the error comes.

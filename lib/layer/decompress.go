@@ -22,7 +22,8 @@ const zstdWindow = 8 << 20
 // The stream is at its end only when all of the blob has been read, so that
 // a reader which verifies the blob has seen every byte.
 func decompress(blob io.Reader, want Compression, believeBytes bool) (io.ReadCloser, error) {
-	in := bufio.NewReaderSize(blob, 256<<10)
+	// The buffer is only to look into: what reads more at a time passes it by.
+	in := bufio.NewReader(blob)
 	head, err := in.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -46,7 +47,7 @@ func decompress(blob io.Reader, want Compression, believeBytes bool) (io.ReadClo
 		}
 		return io.NopCloser(plain), nil
 	case Zstd:
-		return newUnzstd(in)
+		return newUnzstd(bufio.NewReaderSize(in, 256<<10))
 	default:
 		return io.NopCloser(in), nil
 	}

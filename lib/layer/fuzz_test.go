@@ -16,7 +16,7 @@ import (
 // chunks cuts an archive into chunks of a few blocks, so that every boundary
 // is met.
 func chunks(data []byte, blocks int) chunkSource {
-	home := make(chan *chunk, 1)
+	home := newHome(1)
 	return func(context.Context) (*chunk, error) {
 		if len(data) == 0 {
 			return nil, io.EOF
