@@ -20,6 +20,7 @@ func command() *cli.Command {
 		Flags:           flags(),
 		MaxOperands:     2,
 		TrailingCommand: true,
+		OneCore:         true,
 		Run:             run,
 	}
 }

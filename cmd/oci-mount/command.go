@@ -28,6 +28,7 @@ func command() *cli.Command {
 		Flags:           flags(),
 		MaxOperands:     -1,
 		TrailingCommand: true,
+		OneCore:         true,
 		Run:             run,
 	}
 }

@@ -32,7 +32,7 @@ func (f *filler) fill(ctx context.Context) ([]store.Entry, error) {
 		return nil, err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(max(1, runtime.GOMAXPROCS(0)))
+	group.SetLimit(runtime.NumCPU())
 	for i, l := range f.layers {
 		key := store.Key{Kind: store.Layer, Digest: l.DiffID}
 		entry, ok, err := f.store.Lookup(key)

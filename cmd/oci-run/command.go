@@ -29,6 +29,7 @@ func command() *cli.Command {
 		TrailingCommand: true,
 		OwnFailure:      run.StatusFailed,
 		OwnSignals:      true,
+		OneCore:         true,
 		Run:             dispatch,
 	}
 }

@@ -1,19 +1,14 @@
 package main
 
-import (
-	"runtime"
-	"runtime/debug"
-)
+import "runtime/debug"
 
 // heapLimit is more than this program ever needs, but for a config.json of the
 // greatest size allowed.
 const heapLimit = 64 << 20
 
 // frugal fits the Go runtime to a program that works for milliseconds and then
-// waits: no garbage collection below the limit, and no second thread that
-// looks for work. It halves the CPU time of a run.
+// waits: no garbage collection below the limit.
 func frugal() {
-	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(heapLimit)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup"
 )
 
 // Command describes one binary.
@@ -40,6 +41,9 @@ type Command struct {
 	// OwnSignals leaves INT, TERM and HUP to Run; else they cancel its
 	// context, and the exit status is 128 plus the signal.
 	OwnSignals bool
+	// OneCore keeps the process on one processor: that of a tool whose work is
+	// a line of system calls, and which starts others for the rest.
+	OneCore bool
 	// Run does the work.
 	Run func(ctx context.Context, inv *Invocation) error
 }
@@ -65,13 +69,13 @@ func Process() Stdio { return Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr
 func (c *Command) AllFlags() []Flag {
 	own := make(map[string]bool)
 	for _, f := range c.Flags {
-		for _, name := range f.Names() {
+		for _, name := range namesOf(f) {
 			own[name] = true
 		}
 	}
 	all := append([]Flag{}, c.Flags...)
 	for _, f := range Common() {
-		if !own[f.Names()[0]] {
+		if !own[namesOf(f)[0]] {
 			all = append(all, f)
 		}
 	}
@@ -81,6 +85,9 @@ func (c *Command) AllFlags() []Flag {
 // Main runs the command with the words behind its name, and returns the exit
 // status of the process.
 func Main(c *Command, words []string, stdio Stdio) int {
+	if c.OneCore {
+		startup.OneCore()
+	}
 	flags := c.AllFlags()
 	log := newLog(c.Name, stdio.Err)
 	args, err := permute(words, flags)
@@ -96,10 +103,14 @@ func Main(c *Command, words []string, stdio Stdio) int {
 		// The library would print its own help for a flag of this name.
 		return c.finish(log, c.help(stdio.Out))
 	}
+	given := canonical(args.flags, flags)
+	if slices.Contains(given, "--version") {
+		return c.finish(log, printVersion(c.Name, stdio.Out, slices.Contains(given, "--json")))
+	}
 	ctx, stop := c.signals(log)
 	defer stop()
 	app := &cli.App{
-		Name: c.Name, HelpName: c.Name, Flags: named(flags),
+		Name: c.Name, HelpName: c.Name, Flags: named(needed(flags, given)),
 		HideHelp: true, HideHelpCommand: true, HideVersion: true,
 		DisableSliceFlagSeparator: true,
 		Writer:                    stdio.Err, ErrWriter: stdio.Err,
@@ -109,7 +120,7 @@ func Main(c *Command, words []string, stdio Stdio) int {
 			return c.act(&Invocation{Context: cc, Stdio: stdio, Log: log, Command: c, Operands: args.operands, Trailing: args.trailing})
 		},
 	}
-	err = app.RunContext(ctx, append([]string{c.Name}, canonical(args.flags, flags)...))
+	err = app.RunContext(ctx, append([]string{c.Name}, given...))
 	if sig := signalOf(ctx); sig != nil && err != nil && !passesStatus(err) {
 		err = fault.WithStatus(128+int(sig.number), sig)
 	}
@@ -122,11 +133,8 @@ func passesStatus(err error) bool {
 	return errors.As(err, &status)
 }
 
-// act answers --version, checks the operands, and runs.
+// act checks the operands, and runs.
 func (c *Command) act(inv *Invocation) error {
-	if inv.Bool("version") {
-		return printVersion(c.Name, inv.Out, inv.Bool("json"))
-	}
 	if err := inv.Log.configure(inv); err != nil {
 		return err
 	}

@@ -46,12 +46,72 @@ func (f namedInt) Names() []string         { return f.list }
 func (f namedInt64) Names() []string       { return f.list }
 func (f namedUint) Names() []string        { return f.list }
 
+// namesOf returns the name of the flag and its aliases.
+func namesOf(f Flag) []string {
+	switch f := f.(type) {
+	case *cli.BoolFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	case *cli.StringFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	case *cli.StringSliceFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	case *cli.IntFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	case *cli.Int64Flag:
+		return append([]string{f.Name}, f.Aliases...)
+	case *cli.UintFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	default:
+		return f.Names()
+	}
+}
+
+// needed returns those of the flags that the library has to know for this
+// command line: the given ones, and those with a value of their own. It
+// answers for any other with the zero value, which is theirs, and setting up
+// 150 flags takes it longer than the work of a small tool.
+func needed(flags []Flag, given []string) []Flag {
+	set := make(map[string]bool, len(given))
+	for _, w := range given {
+		name, _, _ := strings.Cut(strings.TrimPrefix(w, "--"), "=")
+		set[name] = true
+	}
+	var out []Flag
+	for _, f := range flags {
+		if set[namesOf(f)[0]] || hasValue(f) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// hasValue reports whether the flag is more than zero when it is not given: by
+// a default, or by a variable of the environment.
+func hasValue(f Flag) bool {
+	switch f := f.(type) {
+	case *cli.BoolFlag:
+		return f.Value || len(f.EnvVars) > 0
+	case *cli.StringFlag:
+		return f.Value != "" || len(f.EnvVars) > 0
+	case *cli.StringSliceFlag:
+		return f.Value != nil || len(f.EnvVars) > 0
+	case *cli.IntFlag:
+		return f.Value != 0 || len(f.EnvVars) > 0
+	case *cli.Int64Flag:
+		return f.Value != 0 || len(f.EnvVars) > 0
+	case *cli.UintFlag:
+		return f.Value != 0 || len(f.EnvVars) > 0
+	default:
+		return true
+	}
+}
+
 // named returns the flags with their names worked out. The types are embedded,
 // not the interface, for the library asks them for further methods.
 func named(flags []Flag) []Flag {
 	out := make([]Flag, len(flags))
 	for i, f := range flags {
-		n := names{f.Names()}
+		n := names{namesOf(f)}
 		switch f := f.(type) {
 		case *cli.BoolFlag:
 			out[i] = namedBool{f, n}
@@ -77,7 +137,7 @@ func named(flags []Flag) []Flag {
 func canonical(words []string, flags []Flag) []string {
 	first := make(map[string]string)
 	for _, f := range flags {
-		list := f.Names()
+		list := namesOf(f)
 		for _, name := range list {
 			first[name] = list[0]
 		}

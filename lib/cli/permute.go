@@ -111,10 +111,10 @@ func unknown(w string, takes map[string]bool) error {
 
 // valueTakers maps each name and alias to whether it takes a value.
 func valueTakers(flags []Flag) map[string]bool {
-	takes := make(map[string]bool)
+	takes := make(map[string]bool, 2*len(flags))
 	for _, f := range flags {
 		_, isBool := f.(*cli.BoolFlag)
-		for _, name := range f.Names() {
+		for _, name := range namesOf(f) {
 			takes[name] = !isBool
 		}
 	}

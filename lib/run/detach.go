@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup"
 )
 
 // The hidden first arguments with which the tool executes itself.
@@ -100,6 +101,7 @@ func again(self, word string, plan Plan, files []*os.File) (*exec.Cmd, error) {
 		Path: "/proc/self/exe", Args: []string{self, word},
 		// Out of the user's directory, so that it can be unmounted.
 		Dir:         "/",
+		Env:         append(os.Environ(), startup.Lean+"=1"),
 		ExtraFiles:  append([]*os.File{handed}, files...),
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}, nil

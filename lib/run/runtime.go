@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/startup"
 )
 
 // Runtime is an OCI runtime, and how it is to be called.
@@ -144,13 +146,13 @@ func (r Runtime) do(ctx context.Context, c call) error {
 }
 
 // runtimeEnv leaves out what is addressed to this process: the runtime would
-// take the sockets for its own.
+// take the sockets for its own, and a hook that calls this toolkit is no monitor.
 func runtimeEnv(env []string) []string {
 	var kept []string
 	for _, e := range env {
 		name, _, _ := strings.Cut(e, "=")
 		switch name {
-		case "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES":
+		case "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", startup.Lean:
 		default:
 			kept = append(kept, e)
 		}
