@@ -2,17 +2,13 @@ package mtree
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
@@ -52,26 +48,7 @@ func Compare(ctx context.Context, root string, manifest io.Reader) ([]Difference
 		}
 		want[e.Path] = e
 	}
-	var diffs []Difference
-	err := walkTree(root, func(f *found) error {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		w, ok := want[f.path]
-		if !ok {
-			diffs = append(diffs, Difference{Path: f.path, Kind: "extra"})
-			return nil
-		}
-		delete(want, f.path)
-		got, err := f.describe(!w.NoSHA256)
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.path, err)
-		}
-		if keywords := differ(w, got); len(keywords) > 0 {
-			diffs = append(diffs, Difference{Path: f.path, Kind: "changed", Keywords: keywords})
-		}
-		return nil
-	})
+	diffs, err := compareTree(ctx, root, want)
 	if err != nil {
 		return nil, fmt.Errorf("compare %s: %w", root, err)
 	}
@@ -143,90 +120,4 @@ func differXattrs(want, got []Xattr) []Keyword {
 	}
 	slices.SortFunc(out, func(a, b Keyword) int { return strings.Compare(a.Name, b.Name) })
 	return out
-}
-
-// describe makes an entry of a file on the disk.
-func (f *found) describe(digest bool) (*Entry, error) {
-	e := &Entry{
-		Path: f.path, Type: typeOf[f.stat.Mode&unix.S_IFMT], Mode: f.stat.Mode & 0o7777,
-		UID: f.stat.Uid, GID: f.stat.Gid, Size: f.stat.Size, NLink: uint32(f.stat.Nlink), MTime: f.stat.Mtim.Sec,
-	}
-	switch e.Type {
-	case Char, Block:
-		e.Major, e.Minor = unix.Major(f.stat.Rdev), unix.Minor(f.stat.Rdev)
-	case Symlink:
-		target := make([]byte, 4096)
-		n, err := unix.Readlinkat(f.dir, f.name, target)
-		if err != nil {
-			return nil, fmt.Errorf("read link: %w", err)
-		}
-		e.Link = string(target[:n])
-	case Dir, File:
-		return e, f.contents(e, digest)
-	}
-	return e, nil
-}
-
-var typeOf = map[uint32]Type{
-	unix.S_IFDIR: Dir, unix.S_IFREG: File, unix.S_IFLNK: Symlink, unix.S_IFIFO: Fifo,
-	unix.S_IFCHR: Char, unix.S_IFBLK: Block, unix.S_IFSOCK: Socket,
-}
-
-// contents reads what needs an open file. Between the two calls somebody may
-// have put another kind of file there: it is not read.
-func (f *found) contents(e *Entry, digest bool) error {
-	fd, err := unix.Openat(f.dir, f.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open: %w", err)
-	}
-	file := os.NewFile(uintptr(fd), f.path)
-	defer file.Close()
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("stat: %w", err)
-	}
-	if st.Ino != f.stat.Ino || st.Dev != f.stat.Dev {
-		return errors.New("it was replaced while it was being read")
-	}
-	if e.Xattrs, err = xattrs(fd); err != nil {
-		return err
-	}
-	if e.Type != File || !digest {
-		return nil
-	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, file); err != nil {
-		return fmt.Errorf("read: %w", err)
-	}
-	sum.Sum(e.SHA256[:0])
-	return nil
-}
-
-// xattrs reads all but those that the host sets by itself.
-func xattrs(fd int) ([]Xattr, error) {
-	list := make([]byte, 64<<10)
-	n, err := unix.Flistxattr(fd, list)
-	if errors.Is(err, unix.EOPNOTSUPP) || err == nil && n == 0 {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list xattrs: %w", err)
-	}
-	var all []Xattr
-	for _, name := range strings.Split(strings.TrimSuffix(string(list[:n]), "\x00"), "\x00") {
-		if name == "security.selinux" || name == "system.nfs4_acl" {
-			continue
-		}
-		value := make([]byte, 64<<10)
-		n, err := unix.Fgetxattr(fd, name, value)
-		if errors.Is(err, unix.ENODATA) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read xattr %s: %w", name, err)
-		}
-		all = append(all, Xattr{name, string(value[:n])})
-	}
-	slices.SortFunc(all, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
-	return all, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -196,6 +197,47 @@ func TestCompareFindsAllKinds(t *testing.T) {
 	want := map[string]string{".": "changed", "gone": "missing", "s": "changed", "p": "extra", "d": "extra", "d/f": "extra", "\xff odd\n": "extra"}
 	if diff := cmp.Diff(want, kinds); diff != "" {
 		t.Errorf("Compare (-want +got):\n%s", diff)
+	}
+}
+
+// Files are read in several goroutines: each difference is told once, in order,
+// and an end that comes from outside stops all of them.
+func TestCompareManyFiles(t *testing.T) {
+	dir := t.TempDir()
+	var manifest strings.Builder
+	manifest.WriteString("#mtree v2.0\n. type=dir\n")
+	var want []string
+	for i := range 500 {
+		name, content := fmt.Sprintf("f%03d", i), []byte(fmt.Sprint(i))
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if i%7 == 0 {
+			content = []byte("other")
+			want = append(want, name)
+		}
+		fmt.Fprintf(&manifest, "%s type=file sha256digest=%x\n", name, sha256.Sum256(content))
+	}
+	compare := func(ctx context.Context) (got []string, err error) {
+		diffs, err := mtree.Compare(ctx, dir, strings.NewReader(manifest.String()))
+		for _, d := range diffs {
+			for _, k := range d.Keywords {
+				if k.Name == "sha256digest" {
+					got = append(got, d.Path)
+				}
+			}
+		}
+		return got, err
+	}
+	got, err := compare(context.Background())
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("Compare (-want +got), %v:\n%s", err, diff)
+	}
+	boom := errors.New("boom")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(boom)
+	if _, err := compare(ctx); !errors.Is(err, boom) {
+		t.Errorf("Compare = %v, want %v", err, boom)
 	}
 }
 
