@@ -38,6 +38,7 @@ LESSONS := $(wildcard scripts/labs/*.sh scripts/labs/*.check)
 MD2MAN := build/tools/go-md2man
 LINTER := build/tools/golangci-lint
 NFPM   := build/tools/nfpm
+DISTRIBUTION := build/tools/registry
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -57,6 +58,9 @@ LDFLAGS = -s -w -X github.com/oci-plumbing/oci-plumbing/lib/cli.version=$(VERSIO
 .PHONY: runc
 runc: ## build the pinned runc, static and with seccomp, into build/libexec/
 	scripts/build-runc
+
+.PHONY: registry
+registry: $(DISTRIBUTION) ## build the pinned registry, distribution v3, that oci-copy is tested with
 
 .PHONY: demo
 demo: build ## show the pipeline on a small image; IMAGE=docker://... for another
@@ -157,3 +161,6 @@ $(LINTER): scripts/tools/lint/go.sum
 
 $(NFPM): scripts/tools/dist/go.sum
 	cd scripts/tools/dist && GOFLAGS= $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ github.com/goreleaser/nfpm/v2/cmd/nfpm
+
+$(DISTRIBUTION): scripts/tools/registry/go.sum scripts/tools/registry/main.go
+	cd scripts/tools/registry && GOFLAGS= $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ .

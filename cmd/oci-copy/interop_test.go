@@ -123,7 +123,7 @@ func TestPodman(t *testing.T) {
 	}
 
 	p := newPKI(t)
-	host := startRegistry(t, p, "")
+	host := startRegistry(t, program(t, "docker-registry", "docker-registry"), p, "")
 	mustCopy(t, "--cert-dir", p.dir, "oci:"+dir+":bb", "docker://"+host+"/bb:1")
 	mustRun(t, podman, args("pull", "-q", "--cert-dir", p.dir, host+"/bb:1")...)
 	mustRun(t, podman, args("save", "-q", "--format", "docker-archive", "-o", work+"/saved.tar", host+"/bb:1")...)

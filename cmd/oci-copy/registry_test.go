@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/base32"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
@@ -71,10 +70,29 @@ func newPKI(t *testing.T) *pki {
 	return p
 }
 
-// startRegistry starts Debian's registry with the given auth section.
-func startRegistry(t *testing.T, p *pki, auth string) (host string) {
+// onEachRegistry runs a test with distribution v2, which is Debian's, and with
+// the pinned v3.
+func onEachRegistry(t *testing.T, test func(t *testing.T, registry string)) {
+	t.Run("v2", func(t *testing.T) {
+		test(t, program(t, "docker-registry", "docker-registry"))
+	})
+	t.Run("v3", func(t *testing.T) {
+		pinned, err := filepath.Abs(filepath.Join("..", "..", "build", "tools", "registry"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(pinned); err != nil {
+			t.Skip("the pinned registry is not built: make registry")
+		}
+		// It would send its traces to a collector on the loopback.
+		t.Setenv("OTEL_TRACES_EXPORTER", "none")
+		test(t, pinned)
+	})
+}
+
+// startRegistry starts a registry with TLS and the given auth section.
+func startRegistry(t *testing.T, registry string, p *pki, auth string) (host string) {
 	t.Helper()
-	registry := program(t, "docker-registry", "docker-registry")
 	dir, port := t.TempDir(), freePort(t)
 	config := fmt.Sprintf("version: 0.1\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: 127.0.0.1:%s, tls: {certificate: %s, key: %s}}\n%s",
 		dir, port, filepath.Join(p.dir, "ca.crt"), p.key, auth)
@@ -99,19 +117,24 @@ func sampleLayout(t *testing.T) (dir string, one ispec.Descriptor) {
 const sesame = "$2a$05$yD8S53yw0pMgjjJn9ygYVunkDL1Hl/ibN.KInqVP9OtNtyvFghTti"
 
 // A real registry with TLS and a password file: there and back, byte for byte.
-func TestRegistryWithPassword(t *testing.T) {
+func TestRegistryWithPassword(t *testing.T) { onEachRegistry(t, registryWithPassword) }
+
+func registryWithPassword(t *testing.T, registry string) {
 	p := newPKI(t)
 	passwords := filepath.Join(t.TempDir(), "htpasswd")
 	if err := os.WriteFile(passwords, []byte("ali:"+sesame+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	host := startRegistry(t, p, "auth: {htpasswd: {realm: cave, path: "+passwords+"}}\n")
+	host := startRegistry(t, registry, p, "auth: {htpasswd: {realm: cave, path: "+passwords+"}}\n")
 	dir, want := sampleLayout(t)
 	if status, _, errs := ociCopy(t, "oci:"+dir+":one", "docker://"+host+"/a/b:1"); status != 1 || !strings.Contains(errs, "--cert-dir") {
 		t.Errorf("with an unknown authority: status %d, %s", status, errs)
 	}
 	if status, _, errs := ociCopy(t, "--cert-dir", p.dir, "oci:"+dir+":one", "docker://"+host+"/a/b:1"); status != 1 || !strings.Contains(errs, "wants credentials") {
 		t.Errorf("without credentials: status %d, %s", status, errs)
+	}
+	if status, _, errs := ociCopy(t, "--cert-dir", p.dir, "--creds", "ali:open-says-me", "oci:"+dir+":one", "docker://"+host+"/a/b:1"); status != 1 || !strings.Contains(errs, "refuses the credentials of ali: 401") {
+		t.Errorf("with a wrong password: status %d, %s", status, errs)
 	}
 	access := []string{"--cert-dir", p.dir, "--creds", "ali:sesame"}
 	mustCopy(t, append(access, "oci:"+dir+":one", "docker://"+host+"/a/b:1")...)
@@ -130,11 +153,18 @@ func TestRegistryWithPassword(t *testing.T) {
 		t.Errorf("from repository to repository: %s", out)
 	}
 	mustCopy(t, append(access, "docker://"+host+"/c@"+want.Digest.String(), "oci:"+filepath.Join(t.TempDir(), "x")+":y")...)
+	mustCopy(t, append(access, "docker://"+host+"/c:2", "docker://"+host+"/c:3")...)
+	tags := filepath.Join(t.TempDir(), "tags")
+	if out := mustCopy(t, append(access, "--tags", "docker://"+host+"/c", "oci:"+tags)...); len(strings.Fields(out)) != 2 || !strings.Contains(out+"\n", tags+":3\n") {
+		t.Errorf("all tags: %q", out)
+	}
 }
 
 // A real registry whose tokens come from another port, which gets the
 // credentials only when it was named.
-func TestRegistryWithTokens(t *testing.T) {
+func TestRegistryWithTokens(t *testing.T) { onEachRegistry(t, registryWithTokens) }
+
+func registryWithTokens(t *testing.T, registry string) {
 	p := newPKI(t)
 	var withPassword int
 	tokens := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -153,7 +183,7 @@ func TestRegistryWithTokens(t *testing.T) {
 	tokens.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 	tokens.StartTLS()
 	t.Cleanup(tokens.Close)
-	host := startRegistry(t, p, "auth: {token: {realm: \""+tokens.URL+"/token\", service: s, issuer: i, rootcertbundle: "+filepath.Join(p.dir, "ca.crt")+"}}\n")
+	host := startRegistry(t, registry, p, "auth: {token: {realm: \""+tokens.URL+"/token\", service: s, issuer: i, rootcertbundle: "+filepath.Join(p.dir, "ca.crt")+"}}\n")
 	dir, _ := sampleLayout(t)
 	args := []string{"--creds", "ali:sesame", "--cert-dir", p.dir, "oci:" + dir + ":one", "docker://" + host + "/a:1"}
 	status, _, errs := ociCopy(t, args...)
@@ -167,6 +197,11 @@ func TestRegistryWithTokens(t *testing.T) {
 	mustCopy(t, append([]string{"--allow-token-server", named}, args...)...)
 	if withPassword == 0 {
 		t.Error("nobody asked for a token")
+	}
+	// A mount takes a token for both repositories.
+	copied := []string{"--allow-token-server", named, "--creds", "ali:sesame", "--cert-dir", p.dir, "--json", "docker://" + host + "/a:1", "docker://" + host + "/b:1"}
+	if out := mustCopy(t, copied...); !strings.Contains(out, `"bytes":0`) {
+		t.Errorf("from repository to repository: %s", out)
 	}
 }
 
@@ -192,17 +227,7 @@ func (p *pki) token(t *testing.T, scopes []string) string {
 		}
 		return base64.RawURLEncoding.EncodeToString(data)
 	}
-	public, err := x509.MarshalPKIXPublicKey(p.signer.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(public)
-	id := base32.StdEncoding.EncodeToString(sum[:30])
-	var groups []string
-	for i := 0; i < len(id); i += 4 {
-		groups = append(groups, id[i:i+4])
-	}
-	text := encode(map[string]any{"typ": "JWT", "alg": "ES256", "kid": strings.Join(groups, ":")}) + "." +
+	text := encode(map[string]any{"typ": "JWT", "alg": "ES256", "x5c": []string{base64.StdEncoding.EncodeToString(p.der)}}) + "." +
 		encode(map[string]any{"iss": "i", "aud": "s", "sub": "ali", "iat": now, "nbf": now - 10, "exp": now + 600, "jti": fmt.Sprint(now), "access": granted})
 	hash := sha256.Sum256([]byte(text))
 	signature, err := p.signer.Sign(rand.Reader, hash[:], crypto.SHA256)
