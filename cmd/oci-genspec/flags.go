@@ -7,9 +7,12 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/spec"
+	"github.com/oci-plumbing/oci-plumbing/lib/spec/cdi"
 )
 
 func flags() []cli.Flag {
@@ -192,6 +195,7 @@ func mountOptions(inv *cli.Invocation) spec.MountOptions {
 		Volumes: inv.StringSlice("volume"), Mounts: inv.StringSlice("mount"), Tmpfs: inv.StringSlice("tmpfs"), ShmSize: inv.String("shm-size"),
 		ImageVolumes: inv.String("volumes"), Devices: inv.StringSlice("device"), DeviceRules: inv.StringSlice("device-cgroup-rule"),
 		TZ: inv.String("tz"), Systemd: inv.String("systemd"),
+		CDI: func(device string) (*specs.Spec, error) { return cdi.Edits(nil, device) },
 	}
 	for _, gpu := range inv.StringSlice("gpus") {
 		o.Devices = append(o.Devices, "nvidia.com/gpu="+gpu)

@@ -6,9 +6,6 @@ import (
 	"path"
 	"strings"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-	"tags.cncf.io/container-device-interface/pkg/cdi"
-
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
@@ -20,21 +17,16 @@ func isCDI(d string) bool {
 }
 
 // cdiDevice applies what the specification file of the device on the host
-// asks for. The library edits an empty document, whose parts are then put into
-// this one like those of flags: it would lose the members that it does not
-// know.
+// asks for. It comes as a document of its own, whose parts are put into this
+// one like those of flags: the library behind it would lose the members that
+// it does not know.
 func (b *builder) cdiDevice(d string) error {
-	dirs := b.opt.CDIDirs
-	if len(dirs) == 0 {
-		dirs = cdi.DefaultSpecDirs
+	if b.opt.CDI == nil {
+		return fault.Usage("--device %s: CDI devices are not resolved here", d)
 	}
-	cache, err := cdi.NewCache(cdi.WithAutoRefresh(false), cdi.WithSpecDirs(dirs...))
+	edited, err := b.opt.CDI(d)
 	if err != nil {
-		return fmt.Errorf("--device %s: read the CDI specifications: %w", d, err)
-	}
-	edited := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{Resources: &specs.LinuxResources{}}}
-	if _, err := cache.InjectDevices(edited, d); err != nil {
-		return fault.Hint(fault.NotFound("--device %s: %w", d, err), "the vendor's tool writes the specification of its devices to %s", strings.Join(dirs, " or "))
+		return fmt.Errorf("--device %s: %w", d, err)
 	}
 	data, err := json.Marshal(edited)
 	if err != nil {

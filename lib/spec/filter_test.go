@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/spec/cdi"
 )
 
 // To apply the same flags a second time changes nothing.
@@ -133,7 +135,7 @@ func TestOptionsRefused(t *testing.T) {
 		{Options{MountOptions: MountOptions{ImageVolumes: "error"}}, "the image has volumes: /data"},
 		{Options{MountOptions: MountOptions{Devices: []string{"/dev/nosuch"}}}, "no such device"},
 		{Options{MountOptions: MountOptions{Devices: []string{"/dev/null:x:y:z"}}}, "is not PATH"},
-		{Options{MountOptions: MountOptions{Devices: []string{"vendor.example/class=name"}, CDIDirs: []string{"/no/such"}}}, "unresolvable CDI"},
+		{Options{MountOptions: MountOptions{Devices: []string{"vendor.example/class=name"}, CDI: func(d string) (*specs.Spec, error) { return cdi.Edits([]string{"/no/such"}, d) }}}, "unresolvable CDI"},
 		{Options{MountOptions: MountOptions{DeviceRules: []string{"x"}}}, "is not \"TYPE"},
 		{Options{MountOptions: MountOptions{TZ: "../../etc/shadow"}}, "not the name of a zone"},
 		{Options{ResourceOptions: ResourceOptions{Memory: "lots"}}, "not a size"},

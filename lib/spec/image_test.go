@@ -11,9 +11,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/spec/cdi"
 )
 
 // fromConfig makes the document of an image whose config has the members.
@@ -301,7 +303,7 @@ devices:
     mounts: [{hostPath: /tmp, containerPath: /lib/vendor, options: [ro, rbind]}]
     hooks: [{hookName: createContainer, path: /bin/true, args: ["true"]}]
 `), 0o644))
-	opt := Options{MountOptions: MountOptions{CDIDirs: []string{dir}, Devices: []string{"vendor.example/class=one"}}}
+	opt := Options{MountOptions: MountOptions{CDI: func(d string) (*specs.Spec, error) { return cdi.Edits([]string{dir}, d) }, Devices: []string{"vendor.example/class=one"}}}
 	doc := generate(t, gsInput(t), opt).Document
 	if !slices.Contains(doc.strings("process", "env"), "VENDOR=1") {
 		t.Error("the variable is missing")

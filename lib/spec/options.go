@@ -1,5 +1,7 @@
 package spec
 
+import "github.com/opencontainers/runtime-spec/specs-go"
+
 // Options are what the command line asks for, as strings that mean what the
 // flags of the same name mean to podman and docker. The zero value asks for
 // nothing.
@@ -113,8 +115,9 @@ type MountOptions struct {
 	ImageVolumes string
 	// Devices are PATH[:PATH][:ACCESS], or CDI names VENDOR/CLASS=NAME.
 	Devices []string
-	// CDIDirs are where CDI specifications lie; nil for /etc/cdi and /var/run/cdi.
-	CDIDirs []string
+	// CDI returns what the specification of a CDI device adds to an empty
+	// config: cdi.Edits. Without it such a device is a usage error.
+	CDI func(device string) (*specs.Spec, error)
 	// DeviceRules are "TYPE MAJOR:MINOR ACCESS".
 	DeviceRules []string
 	// TZ is a zone below /usr/share/zoneinfo, or local.

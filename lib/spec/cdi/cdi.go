@@ -1,0 +1,33 @@
+// Package cdi reads the specification files of the container device interface,
+// by the interface's own library. It stands apart from package spec, because
+// what that library links costs a short process more than reading the files.
+package cdi
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"tags.cncf.io/container-device-interface/pkg/cdi"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// Edits returns what the specification of the device, VENDOR/CLASS=NAME, adds
+// to an empty config. The directories are searched for specifications, the
+// last one wins; nil is /etc/cdi and /var/run/cdi. The error is
+// fault.ErrNotFound when no specification names the device.
+func Edits(dirs []string, device string) (*specs.Spec, error) {
+	if len(dirs) == 0 {
+		dirs = cdi.DefaultSpecDirs
+	}
+	cache, err := cdi.NewCache(cdi.WithAutoRefresh(false), cdi.WithSpecDirs(dirs...))
+	if err != nil {
+		return nil, fmt.Errorf("read the CDI specifications: %w", err)
+	}
+	edited := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{Resources: &specs.LinuxResources{}}}
+	if _, err := cache.InjectDevices(edited, device); err != nil {
+		return nil, fault.Hint(fault.As(fault.ErrNotFound, err), "the vendor's tool writes the specification of its devices to %s", strings.Join(dirs, " or "))
+	}
+	return edited, nil
+}
