@@ -196,6 +196,10 @@ func (d *disk) link(n, target *node) error {
 	}
 	// Flags 0: a symlink gets one more name itself, it is not followed.
 	err = eintr(func() error { return unix.Linkat(from.fd, target.name, to.fd, n.name, 0) })
+	if noLinks(err) {
+		d.warnOnce("link", "hard link %s is a copy, and so are others that cannot be made here: %v", n.path(), err)
+		err = d.copyInstead(n, target, from, to)
+	}
 	if err != nil {
 		return fmt.Errorf("link %s to %s: %w", n.path(), target.path(), err)
 	}

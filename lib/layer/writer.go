@@ -188,14 +188,19 @@ func (w *writer) hashHole(to int64) {
 	}
 }
 
-// finish sets the metadata in the one safe order: chown clears setuid bits
-// and capabilities, and anything may change the time.
+// finish ends the digest and the file.
 func (w *writer) finish(ino *inode, extend bool) error {
-	fd := w.fd
 	if w.disk.opt.Digests {
 		w.hashHole(ino.size)
 		w.sum.Sum(ino.digest[:0])
 	}
+	return w.seal(ino, extend)
+}
+
+// seal sets the metadata in the one safe order: chown clears setuid bits and
+// capabilities, and anything may change the time.
+func (w *writer) seal(ino *inode, extend bool) error {
+	fd := w.fd
 	if extend {
 		// A hole at the end is not there until the size says so.
 		if err := eintr(func() error { return unix.Ftruncate(fd, ino.size) }); err != nil {
