@@ -87,24 +87,49 @@ func TestParallelMountsOfAColdCache(t *testing.T) {
 }
 
 // TestManyLayers: up to the kernel's limit they are stacked, beyond it merged.
+// The layers are bare: none but the lowest has entries for its directories, so
+// that a fixup layer comes on top of them.
 func TestManyLayers(t *testing.T) {
 	needRoot(t)
 	if testing.Short() {
 		t.Skip("five hundred extractions")
 	}
-	root := filepath.Join(t.TempDir(), "root") // the lower 499 are the same
-	for _, n := range []int{499, 520} {
+	root := filepath.Join(t.TempDir(), "root") // the layers are the same
+	for _, n := range []int{499, 500, 520} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			bundle := filepath.Join(t.TempDir(), "b")
-			image := layoutOf(t, n) + ":t"
+			image := bareLayout(t, n) + ":t"
 			runTool(t, root, image, bundle)
 			names, err := os.ReadDir(bundle + "/rootfs/d")
 			if err != nil || len(names) != n {
 				t.Errorf("%d names, %v; want %d", len(names), err, n)
 			}
+			for path, mode := range map[string]os.FileMode{"d": 0o711, "own-7/3": 0o755} {
+				if info, err := os.Stat(bundle + "/rootfs/" + path); err != nil || info.Mode().Perm() != mode {
+					t.Errorf("%s is %v, %v; want %v", path, info, err, mode)
+				}
+			}
 			runTool(t, root, "--rm", bundle)
 		})
 	}
+}
+
+// bareLayout makes a layout with an image of n layers, most of whose
+// directories no other layer has.
+func bareLayout(t *testing.T, n int) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "img")
+	must(t, os.Mkdir(dir, 0o755))
+	layers := make([][]entry, n)
+	layers[0] = []entry{directory("d", 0o711)}
+	for i := range layers {
+		layers[i] = append(layers[i], file(fmt.Sprintf("d/from-%d", i), ""))
+		for j := range 10 {
+			layers[i] = append(layers[i], file(fmt.Sprintf("own-%d/%d/f", i, j), ""))
+		}
+	}
+	writeImage(t, dir, "t", layers...)
+	return dir
 }
 
 // TestKilled kills oci-mount at every system call of each class in turn. What

@@ -31,6 +31,7 @@ type stack struct {
 	hidden int
 	// index tells for each of them which layer of the image it is.
 	index     []int
+	survey    *overlay.Survey
 	userXattr bool
 	// namespace maps the ids of the layers; nil for no map.
 	namespace *os.File
@@ -96,16 +97,19 @@ func (s *stack) open(ctx context.Context, f *filler, entries []store.Entry) erro
 			s.hidden = min(s.hidden, len(s.layers))
 		}
 	}
-	through, err := overlay.ThroughSymlinks(s.layers, s.userXattr)
+	survey, err := overlay.NewSurvey(s.layers, s.userXattr)
 	if err != nil {
 		return err
 	}
-	if through >= 0 {
+	if through := survey.ThroughSymlinks(); through >= 0 {
 		dependent = max(dependent, s.index[through])
 	}
 	if dependent >= 0 {
-		err = s.merge(ctx, f, dependent)
+		if err = s.merge(ctx, f, dependent); err == nil {
+			survey, err = overlay.NewSurvey(s.layers, s.userXattr)
+		}
 	}
+	s.survey = survey
 	s.hidden = min(s.hidden, len(s.layers))
 	return err
 }
@@ -192,7 +196,7 @@ func (s *stack) furnish(staged, final, upper string, keep bool) error {
 // as old as the epoch, as oci-unpack makes it.
 func (s *stack) fixup(dir string) (needed bool, err error) {
 	if len(s.layers) > 0 {
-		return overlay.Fixup(dir, s.layers, s.userXattr)
+		return s.survey.Fixup(dir)
 	}
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Chtimes(dir, time.Unix(0, 0), time.Unix(0, 0))); err != nil {
 		return false, fmt.Errorf("make an empty root: %w", err)

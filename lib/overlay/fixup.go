@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,55 +43,22 @@ type Layer struct {
 // them than what is not to be there.
 //
 // The root of dir gets the metadata of the merged root in any case.
-func Fixup(dir string, layers []Layer, userXattr bool) (bool, error) {
-	f := fixup{marks: marksFor(userXattr), layers: make([]Lower, len(layers)), implied: setsOf(layers, impliedOf), remade: setsOf(layers, remadeOf), whiteouts: setsOf(layers, whiteoutDirsOf), phantoms: setsOf(layers, phantomsOf)}
-	wanted := &node{}
-	for i, l := range layers {
-		f.layers[i] = l.Lower
-		if len(layers) > 1 { // one alone hides nothing
-			for _, path := range l.Implied {
-				wanted.add(path, false)
-			}
-		}
-		for _, path := range l.WhiteoutDirs {
-			wanted.add(path, true)
-		}
-	}
+func (s *Survey) Fixup(dir string) (bool, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false, fmt.Errorf("open fixup layer %s: %w", dir, err)
 	}
 	defer unix.Close(fd)
-	root, err := f.look(all(len(layers)), ".")
-	if err != nil {
-		return false, err
-	}
-	needed, err := f.fill(fd, ".", wanted, root)
+	root := s.root.place(all(len(s.layers)))
+	needed, err := s.fill(fd, ".", s.root, root)
 	if err == nil {
-		err = f.restore(fd, ".", root)
+		err = s.restore(fd, ".", root)
 	}
 	if err != nil {
 		return false, fmt.Errorf("make fixup layer %s: %w", dir, err)
 	}
 	return needed, nil
 }
-
-// setsOf returns for each layer the paths in one of its lists.
-func setsOf(layers []Layer, list func(Layer) []string) []map[string]bool {
-	sets := make([]map[string]bool, len(layers))
-	for i, l := range layers {
-		sets[i] = make(map[string]bool)
-		for _, path := range list(l) {
-			sets[i][path] = true
-		}
-	}
-	return sets
-}
-
-func impliedOf(l Layer) []string      { return l.Implied }
-func remadeOf(l Layer) []string       { return l.Remade }
-func phantomsOf(l Layer) []string     { return l.Phantoms }
-func whiteoutDirsOf(l Layer) []string { return l.WhiteoutDirs }
 
 // CopyRoot gives the directory dir the metadata of the root of the lower: an
 // upper must start with it, or "/" changes by being mounted.
@@ -113,39 +79,6 @@ func CopyRoot(dir string, l Lower, userXattr bool) error {
 	return nil
 }
 
-// node is a directory in the tree of all directories to be looked at.
-type node struct {
-	children map[string]*node
-	// whiteouts are in the directory or further down.
-	whiteouts bool
-}
-
-func (n *node) add(path string, whiteouts bool) {
-	n.whiteouts = n.whiteouts || whiteouts
-	if path == "." {
-		return
-	}
-	for name := range strings.SplitSeq(path, "/") {
-		child := n.children[name]
-		if child == nil {
-			if n.children == nil {
-				n.children = make(map[string]*node)
-			}
-			child = &node{}
-			n.children[name] = child
-		}
-		n = child
-		n.whiteouts = n.whiteouts || whiteouts
-	}
-}
-
-type fixup struct {
-	marks                      marks
-	layers                     []Lower
-	implied, remade, whiteouts []map[string]bool
-	phantoms                   []map[string]bool
-}
-
 // place is a directory of the merged tree.
 type place struct {
 	// merging are the layers whose content merges there, topmost first.
@@ -164,47 +97,55 @@ func (p place) matters(n *node) bool {
 	return len(p.merging) > 1 || len(p.merging) == 1 && n.whiteouts
 }
 
-// look finds what merges at path, in the layers that merge at its parent. An
+// place finds what merges at n, in the layers that merge at its parent. An
 // invented directory that is opaque hides the content of those below, and not
 // what they say of the directory itself: the marker removes what is in it.
-func (f *fixup) look(parents []int, path string) (place, error) {
-	p := place{source: -1}
+func (n *node) place(parents []int) place {
+	here := place{source: -1}
 	hidden := false
-	for _, i := range parents {
-		k, _, err := f.marks.look(f.layers[i], path)
-		switch {
-		case err != nil:
-			return place{}, err
-		case k == absent:
+	for i, p := range n.found {
+		if !among(parents, p.layer) {
 			continue
-		case k == whiteout, k == other:
-			return p.orTopmost(), nil
+		}
+		if p.kind == whiteout || p.kind == other {
+			break
 		}
 		if !hidden {
-			p.merging = append(p.merging, i)
+			here.merging = append(here.merging, p.layer)
 		}
-		if !f.implied[i][path] {
-			p.source = i
-			if k != opaque && !hidden {
+		if !p.implied {
+			here.source = p.layer
+			if p.kind != opaque && !hidden {
 				// Only the content below still counts.
-				more, err := f.content(parents, i, path)
-				p.merging = append(p.merging, more...)
-				return p, err
+				here.merging = append(here.merging, n.merging(parents, i+1)...)
 			}
-			return p, nil
+			return here
 		}
-		if f.remade[i][path] {
-			return p.orTopmost(), nil
+		if p.remade {
+			break
 		}
-		hidden = hidden || k == opaque
+		hidden = hidden || p.kind == opaque
 	}
-	return p.orTopmost(), nil
+	return here.orTopmost()
 }
 
-// content finds which layers below i merge their content at path.
-func (f *fixup) content(parents []int, i int, path string) ([]int, error) {
-	found, err := f.marks.merge(f.layers, parents[slices.Index(parents, i)+1:], path)
-	return found.layers, err
+// merging finds which layers merge their content at n, among those that merge
+// at its parent; from is the first of found that counts.
+func (n *node) merging(parents []int, from int) []int {
+	var layers []int
+	for _, p := range n.found[from:] {
+		if !among(parents, p.layer) {
+			continue
+		}
+		if p.kind == whiteout || p.kind == other {
+			break
+		}
+		layers = append(layers, p.layer)
+		if p.kind == opaque {
+			break
+		}
+	}
+	return layers
 }
 
 // orTopmost takes the invented metadata where there is no other.
@@ -217,26 +158,25 @@ func (p place) orTopmost() place {
 
 // fill makes below the directory at what is needed of the tree n, which
 // stands for path, and reports whether path itself or something below it is.
-func (f *fixup) fill(at int, path string, n *node, here place) (bool, error) {
-	needed := here.masked() || len(here.merging) == 1 && f.whiteouts[here.merging[0]][path]
+func (s *Survey) fill(at int, path string, n *node, here place) (bool, error) {
+	needed := here.masked() || len(here.merging) == 1 && n.of(here.merging[0]).whiteouts
 	if !here.matters(n) {
 		return needed, nil
 	}
 	names := make([]string, 0, len(n.children))
-	for name := range n.children {
-		names = append(names, name)
+	for name, child := range n.children {
+		if child.mend {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	for _, name := range names {
 		child := join(path, name)
-		below, err := f.look(here.merging, child)
-		if err != nil {
-			return false, err
-		}
+		below := n.children[name].place(here.merging)
 		if !below.matters(n.children[name]) && !below.masked() {
 			continue
 		}
-		made, err := f.child(at, name, child, n.children[name], below)
+		made, err := s.child(at, name, child, n.children[name], below)
 		if err != nil {
 			return false, err
 		}
@@ -247,10 +187,10 @@ func (f *fixup) fill(at int, path string, n *node, here place) (bool, error) {
 
 // child makes what is needed at path: a whiteout for a directory that is not,
 // else the directory.
-func (f *fixup) child(at int, name, path string, n *node, here place) (bool, error) {
+func (s *Survey) child(at int, name, path string, n *node, here place) (bool, error) {
 	for _, i := range here.merging {
-		if !f.phantoms[i][path] {
-			return f.fillChild(at, name, path, n, here)
+		if !n.of(i).phantom {
+			return s.fillChild(at, name, path, n, here)
 		}
 	}
 	if err := unix.Mknodat(at, name, unix.S_IFCHR, 0); err != nil {
@@ -261,7 +201,7 @@ func (f *fixup) child(at int, name, path string, n *node, here place) (bool, err
 
 // fillChild makes the directory, and takes it away again when nothing at or
 // below it needs mending.
-func (f *fixup) fillChild(at int, name, path string, n *node, here place) (bool, error) {
+func (s *Survey) fillChild(at int, name, path string, n *node, here place) (bool, error) {
 	if err := unix.Mkdirat(at, name, 0o700); err != nil {
 		return false, fmt.Errorf("make directory %s: %w", path, err)
 	}
@@ -270,12 +210,12 @@ func (f *fixup) fillChild(at int, name, path string, n *node, here place) (bool,
 		return false, fmt.Errorf("open directory %s: %w", path, err)
 	}
 	defer unix.Close(fd)
-	needed, err := f.fill(fd, path, n, here)
+	needed, err := s.fill(fd, path, n, here)
 	switch {
 	case err != nil:
 		return false, err
 	case needed:
-		return true, f.restore(fd, path, here)
+		return true, s.restore(fd, path, here)
 	}
 	if err := unix.Unlinkat(at, name, unix.AT_REMOVEDIR); err != nil {
 		return false, fmt.Errorf("remove directory %s: %w", path, err)
@@ -285,16 +225,16 @@ func (f *fixup) fillChild(at int, name, path string, n *node, here place) (bool,
 
 // restore gives the directory its true metadata; after its children are made,
 // since that changes its time.
-func (f *fixup) restore(to int, path string, here place) error {
+func (s *Survey) restore(to int, path string, here place) error {
 	if here.source < 0 {
 		return errors.New("no layer has a root directory")
 	}
-	from, err := reopen(f.layers[here.source], path)
+	from, err := reopen(s.layers[here.source].Lower, path)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(from)
-	if err := f.marks.copyMetadata(from, to); err != nil {
+	if err := s.marks.copyMetadata(from, to); err != nil {
 		return fmt.Errorf("metadata of %s: %w", path, err)
 	}
 	return nil

@@ -41,7 +41,7 @@ func TestFixupShowsTheMetadataOfLowerLayers(t *testing.T) {
 		{Lower: overlay.Lower{Path: bottom}},
 	}
 	fix := t.TempDir()
-	needed, err := overlay.Fixup(fix, layers, false)
+	needed, err := survey(t, layers).Fixup(fix)
 	must(t, err)
 	if !needed {
 		t.Fatal("Fixup says that nothing is needed")
@@ -89,7 +89,7 @@ func TestFixupOfNothing(t *testing.T) {
 	bottom := dir(t, "a/f")
 	must(t, unix.Chmod(bottom, 0o711))
 	fix := t.TempDir()
-	needed, err := overlay.Fixup(fix, []overlay.Layer{{Lower: overlay.Lower{Path: bottom}, Implied: []string{"a"}}}, false)
+	needed, err := survey(t, []overlay.Layer{{Lower: overlay.Lower{Path: bottom}, Implied: []string{"a"}}}).Fixup(fix)
 	must(t, err)
 	if needed {
 		t.Error("Fixup of one layer says that something is needed")
@@ -170,10 +170,45 @@ func TestThroughSymlinks(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := overlay.ThroughSymlinks(test.layers, false)
-			if err != nil || got != test.want {
-				t.Errorf("ThroughSymlinks = %d, %v, want %d", got, err, test.want)
+			if got := survey(t, test.layers).ThroughSymlinks(); got != test.want {
+				t.Errorf("ThroughSymlinks = %d, want %d", got, test.want)
 			}
 		})
+	}
+}
+
+func survey(t *testing.T, layers []overlay.Layer) *overlay.Survey {
+	t.Helper()
+	s, err := overlay.NewSurvey(layers, false)
+	must(t, err)
+	return s
+}
+
+// TestSurveyReadsLargeDirectories: beyond a few names a directory is read, not
+// asked for each, and that must find the same.
+func TestSurveyReadsLargeDirectories(t *testing.T) {
+	needRoot(t)
+	var bottomNames, topNames, implied []string
+	for i := range 100 {
+		name := fmt.Sprintf("many/d%02d", i)
+		implied = append(implied, name)
+		topNames = append(topNames, name+"/f")
+		if i%2 == 0 {
+			bottomNames = append(bottomNames, name+"/")
+		}
+	}
+	bottom, top := dir(t, bottomNames...), dir(t, topNames...)
+	for _, name := range bottomNames {
+		must(t, os.Chmod(filepath.Join(bottom, name), 0o700))
+	}
+	fix := t.TempDir()
+	needed, err := survey(t, []overlay.Layer{
+		{Lower: overlay.Lower{Path: top}, Implied: append(implied, "many")},
+		{Lower: overlay.Lower{Path: bottom}},
+	}).Fixup(fix)
+	must(t, err)
+	made, err := os.ReadDir(filepath.Join(fix, "many"))
+	if err != nil || !needed || len(made) != len(bottomNames) {
+		t.Errorf("the fixup layer has %d directories, %v; want %d", len(made), err, len(bottomNames))
 	}
 }

@@ -13,106 +13,66 @@ import (
 // takes the place of the link. So that layer cannot be stacked as it is. Nor
 // can one with a whiteout behind any file: it removes nothing from a tree, and
 // hides the file in a stack.
-func ThroughSymlinks(layers []Layer, userXattr bool) (int, error) {
-	s := stacked{marks: marksFor(userXattr), layers: layers, implied: setsOf(layers, impliedOf), phantoms: setsOf(layers, phantomsOf)}
-	for i, l := range layers {
-		through, err := s.through(i, slices.Concat(l.Implied, l.Late))
-		if err != nil {
-			return -1, err
-		}
-		if through {
-			return i, nil
+func (s *Survey) ThroughSymlinks() int {
+	for i, l := range s.layers {
+		if s.through(i, slices.Concat(l.Implied, l.Late)) {
+			return i
 		}
 	}
-	return -1, nil
-}
-
-type stacked struct {
-	marks             marks
-	layers            []Layer
-	implied, phantoms []map[string]bool
+	return -1
 }
 
 // through reports whether one of the directories of layer i, which were there
 // before they had an entry, is a symlink in the layers below.
-func (s *stacked) through(i int, paths []string) (bool, error) {
+func (s *Survey) through(i int, paths []string) bool {
 	below := all(len(s.layers))[i+1:]
 	if len(below) == 0 {
-		return false, nil
+		return false
 	}
-	// Parents sort before their children.
-	merging := map[string][]int{".": below}
-	for _, path := range slices.Sorted(slices.Values(paths)) {
+	known := map[string][]int{".": below}
+	for _, path := range paths {
 		if path == "." {
 			continue
 		}
-		parents, known := merging[parent(path)]
-		if !known {
-			// The parent has an entry of its own, which came first.
-			var err error
-			if parents, err = s.merging(below, parent(path)); err != nil {
-				return false, err
-			}
-			merging[parent(path)] = parents
-		}
+		parents := s.mergingBelow(known, parent(path))
 		if len(parents) == 0 {
 			continue
 		}
-		hit, layers, err := s.look(parents, path)
-		if err != nil {
-			return false, err
+		n := s.root.child(path)
+		file := n.fileBelow(parents)
+		if file == unix.S_IFLNK || file != 0 && n.of(i).phantom {
+			return true
 		}
-		if hit == unix.S_IFLNK || hit != 0 && s.phantoms[i][path] {
-			return true, nil
-		}
-		merging[path] = layers
 	}
-	return false, nil
+	return false
 }
 
-// merging finds which of the layers merge at path.
-func (s *stacked) merging(layers []int, path string) ([]int, error) {
-	lowers := make([]Lower, len(s.layers))
-	for i, l := range s.layers {
-		lowers[i] = l.Lower
+// mergingBelow finds which layers merge at path, of those that do at its
+// parent.
+func (s *Survey) mergingBelow(known map[string][]int, path string) []int {
+	if layers, ok := known[path]; ok {
+		return layers
 	}
-	at := "."
-	for name := range strings.SplitSeq(path, "/") {
-		at = join(at, name)
-		f, err := s.marks.merge(lowers, layers, at)
-		if err != nil || len(f.layers) == 0 {
-			return nil, err
-		}
-		layers = f.layers
-	}
-	return layers, nil
+	layers := s.root.child(path).merging(s.mergingBelow(known, parent(path)), 0)
+	known[path] = layers
+	return layers
 }
 
-// look finds the type of the file, or the layers that merge, at path. A
-// directory that is invented in a lower layer, too, says nothing: it may hide
-// the file.
-func (s *stacked) look(parents []int, path string) (file uint32, layers []int, err error) {
-	described := false
-	for _, i := range parents {
-		k, st, err := s.marks.look(s.layers[i].Lower, path)
+// fileBelow is the type of the file that the layers show, zero when there is
+// none. A directory that is invented in a layer says nothing: it may hide the
+// file.
+func (n *node) fileBelow(parents []int) uint32 {
+	for _, p := range n.found {
 		switch {
-		case err != nil:
-			return 0, nil, err
-		case k == other && described:
-			return 0, layers, nil
-		case k == other:
-			return st.Mode & unix.S_IFMT, layers, nil
-		case k == whiteout:
-			return 0, layers, nil
-		case k == merging, k == opaque:
-			layers = append(layers, i)
-			described = described || !s.implied[i][path]
-			if k == opaque {
-				return 0, layers, nil
-			}
+		case !among(parents, p.layer):
+			continue
+		case p.kind == other:
+			return p.file
+		case p.kind == whiteout, p.kind == opaque, !p.implied:
+			return 0
 		}
 	}
-	return 0, layers, nil
+	return 0
 }
 
 func parent(path string) string {

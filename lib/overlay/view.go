@@ -40,8 +40,18 @@ const (
 // look says what the layer has at path, which is relative, without dot
 // components; "." is its root.
 func (m marks) look(l Lower, path string) (kind, unix.Stat_t, error) {
+	root, err := openRoot(l)
+	if err != nil {
+		return absent, unix.Stat_t{}, err
+	}
+	defer unix.Close(root)
+	return m.lookFrom(root, l, path)
+}
+
+// lookFrom is look in a layer whose root is open.
+func (m marks) lookFrom(root int, l Lower, path string) (kind, unix.Stat_t, error) {
 	var st unix.Stat_t
-	fd, err := openIn(l, path)
+	fd, err := openFrom(root, l, path)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return absent, st, nil
@@ -92,26 +102,32 @@ func attribute(name, key string) ([]byte, error) {
 	return buf[:n], nil
 }
 
-// openIn opens path in the layer with O_PATH. It follows no symlink, not even
-// one in the middle: a directory of the merged tree is a directory in each
-// layer. Paths beyond PATH_MAX are walked in pieces.
+// openIn opens path in the layer with O_PATH.
 func openIn(l Lower, path string) (int, error) {
-	at, err := openRoot(l)
+	root, err := openRoot(l)
 	if err != nil {
 		return -1, err
 	}
-	for {
+	defer unix.Close(root)
+	return openFrom(root, l, path)
+}
+
+// openFrom opens path below the root of the layer with O_PATH. It follows no
+// symlink, not even one in the middle: a directory of the merged tree is a
+// directory in each layer. Paths beyond PATH_MAX are walked in pieces.
+func openFrom(root int, l Lower, path string) (int, error) {
+	for at := root; ; {
 		piece, rest := path, ""
 		if len(path) >= unix.PathMax {
 			cut := strings.LastIndexByte(path[:unix.PathMax-1], '/')
-			if cut < 0 {
-				unix.Close(at)
-				return -1, fmt.Errorf("open in layer %s: %w", l.Path, unix.ENAMETOOLONG)
+			if cut > 0 {
+				piece, rest = path[:cut], path[cut+1:]
 			}
-			piece, rest = path[:cut], path[cut+1:]
 		}
 		next, err := openBeneath(at, piece)
-		unix.Close(at)
+		if at != root {
+			unix.Close(at)
+		}
 		if err != nil {
 			return -1, fmt.Errorf("open %s in layer %s: %w", piece, l.Path, err)
 		}
