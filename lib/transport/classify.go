@@ -27,6 +27,10 @@ func classify(err error) error {
 	if errors.As(err, &unauthorized) {
 		return fault.Hint(err, "give credentials with --creds USER, --authfile FILE, or log in with: podman login REGISTRY")
 	}
+	if strings.Contains(err.Error(), "loading SIF file") && !errors.Is(err, fs.ErrNotExist) {
+		// Its end may come early, which over a network would be temporary.
+		return fault.As(fault.ErrRefused, err)
+	}
 	if temporary(err) {
 		return fault.As(fault.ErrTemporary, err)
 	}

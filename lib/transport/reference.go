@@ -1,8 +1,11 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -104,6 +107,10 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 		t.ref, err = c.newArchiveRef(known, ociArchive, name, end)
 	case transport == "docker-archive":
 		t.ref, err = c.newArchiveRef(known, dockerArchive, name, end)
+	case transport == "sif":
+		if t.ref, err = known.ParseReference(name); err == nil {
+			err = sifPrograms()
+		}
 	case known != nil:
 		if transport == "dir" && end == destination {
 			// The library wants the parent directory to be there.
@@ -115,10 +122,24 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 	default:
 		return nil, unknownTransport(s, end)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.As(fault.ErrNotFound, fmt.Errorf("%s %q: %w", end, s, err))
+	}
 	if err != nil {
 		return nil, fault.As(fault.ErrUsage, fmt.Errorf("%s %q: %w", end, s, err))
 	}
 	return t, nil
+}
+
+// sifPrograms finds the programs with which the library takes a SIF image's
+// squashfs apart.
+func sifPrograms() error {
+	for _, name := range []string{"unsquashfs", "fakeroot"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return fault.Hint(fmt.Errorf("sif: needs %s, which is not in PATH", name), "apt-get install squashfs-tools fakeroot")
+		}
+	}
+	return nil
 }
 
 // cutTransport splits TRANSPORT:NAME.
