@@ -55,9 +55,9 @@ func start(ctx context.Context, inv *cli.Invocation) error {
 		return s.withText(err)
 	}
 	if inv.Bool("detach") {
-		return s.withText(s.detach(ctx))
+		return s.withText(s.withFindings(s.detach(ctx)))
 	}
-	return s.withText(s.foreground())
+	return s.withText(s.withFindings(s.foreground()))
 }
 
 // withText prints the runtime's own words with -v; the error is ours.

@@ -115,8 +115,9 @@ func outOfMemory(dirs []string) bool {
 			}
 			for line := range strings.Lines(string(data)) {
 				key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-				if n, err := strconv.ParseUint(value, 10, 64); key == "oom_kill" && err == nil && n > 0 {
-					return true
+				if n, err := strconv.ParseUint(value, 10, 64); key == "oom_kill" && err == nil {
+					// One hierarchy has the memory controller.
+					return n > 0
 				}
 			}
 		}

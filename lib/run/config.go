@@ -26,9 +26,8 @@ const maxConfig = 4 << 20
 type Config struct {
 	// Spec is the decoded form, for reading. Change it by the methods.
 	Spec rspec.Spec
-	// doc is the whole document, raw what was read. changed tells whether
-	// they differ.
-	doc     map[string]any
+	// raw is the whole document; changed tells whether it is another than was
+	// read.
 	raw     []byte
 	changed bool
 }
@@ -66,15 +65,11 @@ func ParseConfig(in io.Reader) (*Config, error) {
 		return nil, fault.Hint(fault.Refused("the config is empty"), "the command that should have printed it failed")
 	}
 	c := &Config{raw: raw}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	if err := dec.Decode(&c.doc); err != nil {
-		return nil, fault.Refused("the config is not valid JSON: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fault.Refused("the config is not valid JSON: data after its end, at byte %d", dec.InputOffset())
-	}
-	if err := json.Unmarshal(raw, &c.Spec); err != nil {
+	var syntax *json.SyntaxError
+	switch err := json.Unmarshal(raw, &c.Spec); {
+	case errors.As(err, &syntax):
+		return nil, fault.Refused("the config is not valid JSON: %w, at byte %d", err, syntax.Offset)
+	case err != nil:
 		return nil, fault.Refused("the config is not a runtime-spec config: %w", err)
 	}
 	return c, c.check()
@@ -127,10 +122,16 @@ func (c *Config) Changed() ([]byte, error) {
 	return c.raw, nil
 }
 
-// edit changes the document and decodes it again.
+// edit changes the document and decodes it again. Numbers stay as they are.
 func (c *Config) edit(change func(doc map[string]any)) error {
-	change(c.doc)
-	raw, err := json.Marshal(c.doc)
+	var doc map[string]any
+	dec := json.NewDecoder(bytes.NewReader(c.raw))
+	dec.UseNumber()
+	if err := dec.Decode(&doc); err != nil {
+		return fmt.Errorf("change the config: %w", err)
+	}
+	change(doc)
+	raw, err := json.Marshal(doc)
 	if err != nil {
 		return fmt.Errorf("encode the config: %w", err)
 	}
