@@ -14,8 +14,8 @@ func newTestSweep(t *testing.T) *sweep {
 	if os.Geteuid() != 0 {
 		t.Skip("the sweep mounts and traces: it needs root")
 	}
-	if _, err := exec.LookPath("strace"); err != nil {
-		t.Skip("needs strace; install it with: apt-get install strace")
+	if err := able(); err != nil {
+		t.Skip(err)
 	}
 	bin := t.TempDir()
 	build := exec.Command("go", "build", "-o", bin, "../../cmd/...")
@@ -27,6 +27,11 @@ func newTestSweep(t *testing.T) *sweep {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return s
 }
 
@@ -55,7 +60,7 @@ func TestRemovalCutAnywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var points []point
+	var points []trial
 	for _, blow := range []struct {
 		class string
 		kind  kind

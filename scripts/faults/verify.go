@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,33 +122,18 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// strays lists temporary files and directories below dir.
-func strays(dir string) error {
-	var found []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasPrefix(d.Name(), ".oci-tmp-") {
-			found = append(found, path)
-		}
-		return nil
-	})
-	if len(found) > 0 {
-		err = errors.Join(err, fmt.Errorf("temporary files are left: %s", strings.Join(found, ", ")))
+// tagged is the digest of the manifest that has the tag; empty when none has.
+func tagged(dir, tag string) (string, error) {
+	var index struct {
+		Manifests []descriptor `json:"manifests"`
 	}
-	return err
-}
-
-// mountsBelow lists the mount points below dir.
-func mountsBelow(dir string) ([]string, error) {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
+	if err := readJSON(filepath.Join(dir, "index.json"), &index); err != nil {
+		return "", err
 	}
-	var found []string
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
-			found = append(found, fields[4])
+	for _, d := range index.Manifests {
+		if d.Annotations["org.opencontainers.image.ref.name"] == tag {
+			return d.Digest, nil
 		}
 	}
-	return found, nil
+	return "", nil
 }
