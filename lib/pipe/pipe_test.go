@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -137,7 +138,11 @@ func FuzzReader(f *testing.F) {
 				t.Fatalf("a record of %q has no name", in)
 			}
 			var out bytes.Buffer
-			if err := NewWriter(&out, true, null).Write(rec); err != nil {
+			err = NewWriter(&out, true, null).Write(rec)
+			if errors.Is(err, fault.ErrUsage) && !utf8.ValidString(rec.Path+rec.Image+rec.ID) {
+				continue // JSON cannot hold it
+			}
+			if err != nil {
 				t.Fatalf("record of %q cannot be written: %v", in, err)
 			}
 			again, err := NewReader(&out, null).Next()

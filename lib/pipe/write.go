@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
@@ -23,8 +24,12 @@ func NewWriter(out io.Writer, asJSON, null bool) *Writer {
 }
 
 // Check says whether the name can be printed as a record at all. Call it
-// before anything is made: a newline in a name needs -0.
+// before anything is made: a newline in a name needs -0, and JSON has no bytes
+// that are not UTF-8 (RFC 8259, section 8.1).
 func (w *Writer) Check(name string) error {
+	if w.json && !utf8.ValidString(name) {
+		return fault.Hint(fault.Usage("%q is not UTF-8, which JSON cannot hold", name), "leave out --json")
+	}
 	if w.null || w.json || !strings.Contains(name, "\n") {
 		return nil
 	}
@@ -35,8 +40,14 @@ func (w *Writer) Check(name string) error {
 // Write prints one record with one write call. An error, EPIPE above all,
 // means that nobody has got the name: the caller undoes what it made.
 func (w *Writer) Write(rec Record) error {
-	if err := w.Check(rec.Name()); err != nil {
-		return err
+	names := []string{rec.Name()}
+	if w.json {
+		names = append(names, rec.Path, rec.Image, rec.ID)
+	}
+	for _, name := range names {
+		if err := w.Check(name); err != nil {
+			return err
+		}
 	}
 	line := []byte(rec.Name())
 	if w.json {
