@@ -21,7 +21,8 @@ DATADIR    ?= $(PREFIX)/share
 # Two packages are tested at a time: the tests start runtimes and registries
 # of their own, and more of them at once only wait for each other.
 # -count=1: the go tool does not know the programs that they run.
-TESTFLAGS  ?= -p 2 -count=1 -timeout 15m
+# The tests of a program that keeps to one processor would run one at a time.
+TESTFLAGS  ?= -p 2 -parallel 2 -count=1 -timeout 15m
 FUZZTIME   ?= 60s
 POINTS     ?= 10000
 BENCH      ?=

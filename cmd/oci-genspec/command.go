@@ -20,7 +20,6 @@ func command() *cli.Command {
 		Flags:           flags(),
 		MaxOperands:     2,
 		TrailingCommand: true,
-		OneCore:         true,
 		Run:             run,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	_ "github.com/oci-plumbing/oci-plumbing/lib/startup/onecore" // for its effect
 )
 
 func main() { os.Exit(cli.Main(command(), os.Args[1:], cli.Process())) }

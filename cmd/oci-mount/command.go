@@ -28,7 +28,6 @@ func command() *cli.Command {
 		Flags:           flags(),
 		MaxOperands:     -1,
 		TrailingCommand: true,
-		OneCore:         true,
 		Run:             run,
 	}
 }

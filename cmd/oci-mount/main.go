@@ -8,10 +8,12 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/confine"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/onecore"
 )
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == confine.Argument {
+		onecore.Lift()
 		os.Exit(confine.Serve(os.Stdin, fillConfined))
 	}
 	if len(os.Args) > 1 && os.Args[1] == insideWord {

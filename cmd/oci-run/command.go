@@ -29,7 +29,6 @@ func command() *cli.Command {
 		TrailingCommand: true,
 		OwnFailure:      run.StatusFailed,
 		OwnSignals:      true,
-		OneCore:         true,
 		Run:             dispatch,
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	_ "github.com/oci-plumbing/oci-plumbing/lib/startup" // for its effect
 )
 
 // Command describes one binary.
@@ -41,9 +41,6 @@ type Command struct {
 	// OwnSignals leaves INT, TERM and HUP to Run; else they cancel its
 	// context, and the exit status is 128 plus the signal.
 	OwnSignals bool
-	// OneCore keeps the process on one processor: that of a tool whose work is
-	// a line of system calls, and which starts others for the rest.
-	OneCore bool
 	// Run does the work.
 	Run func(ctx context.Context, inv *Invocation) error
 }
@@ -85,9 +82,6 @@ func (c *Command) AllFlags() []Flag {
 // Main runs the command with the words behind its name, and returns the exit
 // status of the process.
 func Main(c *Command, words []string, stdio Stdio) int {
-	if c.OneCore {
-		startup.OneCore()
-	}
 	flags := c.AllFlags()
 	log := newLog(c.Name, stdio.Err)
 	args, err := permute(words, flags)
