@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,7 +117,9 @@ func cmdWhole(ts *testscript.TestScript, neg bool, args []string) {
 		tags = append(tags, d.Annotations[ispec.AnnotationRefName])
 		follow(ts, dir, d)
 	}
-	if got, want := strings.Join(tags, " "), strings.Join(args[1:], " "); got != want {
+	wanted := slices.Sorted(slices.Values(args[1:]))
+	slices.Sort(tags)
+	if got, want := strings.Join(tags, " "), strings.Join(wanted, " "); got != want {
 		ts.Fatalf("%s has the tags %q, want %q", args[0], got, want)
 	}
 }

@@ -114,6 +114,10 @@ func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
 			return nil, err
 		}
 		result, err := j.run(ctx)
+		if err != nil {
+			j.dst.abandon()
+		}
+		j.dst.release()
 		if err == nil {
 			result.Duration = time.Since(begin)
 			return result, nil

@@ -25,6 +25,8 @@ type layoutDestination struct {
 	layout *layout.Layout
 	// had remembers the blobs that this copy wrote or re-hashed.
 	had sync.Map // digest.Digest → int64, the size
+	// stored are the paths of the blobs that this copy wrote.
+	stored sync.Map // string → struct{}
 	// top is the descriptor to tag.
 	top ispec.Descriptor
 	// platform is the image's own, known after Commit.
@@ -38,11 +40,13 @@ func (r *layoutRef) create(ctx context.Context) (*layoutDestination, error) {
 	if r.ref.Digest != "" {
 		return nil, fault.Hint(fault.Usage("destination %s names a digest, which only the content decides", r.ref), "write oci:%s:TAG", r.ref.Dir)
 	}
-	l, err := layout.Create(ctx, r.ref.Dir, r.layoutOptions()...)
+	l, claim, err := r.claimLayout(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &layoutDestination{ref: r, layout: l}, nil
+	d := &layoutDestination{ref: r, layout: l}
+	claim.destination, r.claim = d, claim
+	return d, nil
 }
 
 // Reference is what was asked for.
@@ -125,7 +129,7 @@ func (d *layoutDestination) PutBlob(ctx context.Context, stream io.Reader, info 
 	if err := w.CommitAs(ctx, want); err != nil {
 		return types.BlobInfo{}, err
 	}
-	d.had.Store(want.Digest, want.Size)
+	d.keep(want)
 	return types.BlobInfo{Digest: want.Digest, Size: want.Size}, nil
 }
 
@@ -145,6 +149,14 @@ func (d *layoutDestination) TryReusingBlob(ctx context.Context, info types.BlobI
 	return true, types.BlobInfo{Digest: info.Digest, Size: info.Size}, nil
 }
 
+// keep remembers a blob that this copy has stored.
+func (d *layoutDestination) keep(desc ispec.Descriptor) {
+	d.had.Store(desc.Digest, desc.Size)
+	if path, err := d.layout.BlobPath(desc.Digest); err == nil {
+		d.stored.Store(path, struct{}{})
+	}
+}
+
 // size tells the size of a blob that this copy has seen to.
 func (d *layoutDestination) size(blob digest.Digest) (int64, bool) {
 	value, ok := d.had.Load(blob)
@@ -158,6 +170,7 @@ func (d *layoutDestination) PutManifest(ctx context.Context, raw []byte, instanc
 	if err != nil {
 		return err
 	}
+	d.keep(desc)
 	if instance == nil {
 		d.top = desc
 		return nil
@@ -263,7 +276,7 @@ func (d *layoutDestination) putStream(ctx context.Context, desc ispec.Descriptor
 	if err := w.CommitHashed(ctx, desc); err != nil {
 		return err
 	}
-	d.had.Store(desc.Digest, desc.Size)
+	d.keep(desc)
 	return nil
 }
 
@@ -289,7 +302,7 @@ func (d *layoutDestination) putSection(ctx context.Context, desc ispec.Descripto
 	if err := w.CommitHashed(ctx, desc); err != nil {
 		return err
 	}
-	d.had.Store(desc.Digest, desc.Size)
+	d.keep(desc)
 	return nil
 }
 
@@ -307,7 +320,7 @@ func (d *layoutDestination) link(ctx context.Context, desc ispec.Descriptor, f *
 		return false, nil
 	}
 	if err == nil {
-		d.had.Store(desc.Digest, desc.Size)
+		d.keep(desc)
 	}
 	return err == nil, err
 }

@@ -3,8 +3,6 @@ package transport
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"go.podman.io/image/v5/image"
 	ocilayout "go.podman.io/image/v5/oci/layout"
@@ -20,19 +18,14 @@ type layoutRef struct {
 	copier *Copier
 	ref    layout.Reference
 	shared string
+	// claim is set once the layout has been opened for writing.
+	claim *claim
 }
 
 func (c *Copier) newLayoutRef(ref layout.Reference, end side) (*layoutRef, error) {
 	shared := c.options.Source.SharedBlobs
 	if end == destination {
 		shared = c.options.Destination.SharedBlobs
-	}
-	// The library resolves symbolic links of the path now, which needs a
-	// parent directory to exist.
-	if end == destination {
-		if err := os.MkdirAll(filepath.Dir(ref.Dir), 0o777); err != nil {
-			return nil, fmt.Errorf("create the parent directory: %w", err)
-		}
 	}
 	inner, err := ocilayout.NewReference(ref.Dir, ref.Tag)
 	if err != nil {

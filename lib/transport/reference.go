@@ -81,10 +81,14 @@ type target struct {
 	ref types.ImageReference
 	// layout is set for oci.
 	layout layout.Reference
+	// made are directories that were made for the destination, the deepest
+	// first, and vacant says that a directory of the transport dir was empty.
+	made   []string
+	vacant bool
 }
 
 // parse reads a reference of any transport.
-func (c *Copier) parse(s string, end side) (*target, error) {
+func (c *Copier) parse(s string, end side) (_ *target, err error) {
 	transport, name, ok := strings.Cut(s, ":")
 	if !ok {
 		return nil, unknownTransport(s, end)
@@ -93,10 +97,17 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 		return nil, fault.Usage("%s: cannot be a destination; it can only be read", transport)
 	}
 	t := &target{transport: transport, name: name}
-	var err error
+	defer func() {
+		if err != nil {
+			unmake(t.made)
+		}
+	}()
 	switch known := library[transport]; {
 	case transport == "oci":
 		if t.layout, err = layout.ParseReference(s); err == nil {
+			err = t.makeRoom(t.layout.Dir, end)
+		}
+		if err == nil {
 			t.ref, err = c.newLayoutRef(t.layout, end)
 		}
 	case transport == "docker":
@@ -112,13 +123,12 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 			err = sifPrograms()
 		}
 	case known != nil:
-		if transport == "dir" && end == destination {
-			// The library wants the parent directory to be there.
-			if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
-				return nil, fmt.Errorf("create the parent directory: %w", err)
-			}
+		if transport == "dir" {
+			err = t.makeRoom(name, end)
 		}
-		t.ref, err = known.ParseReference(name)
+		if err == nil {
+			t.ref, err = known.ParseReference(name)
+		}
 	default:
 		return nil, unknownTransport(s, end)
 	}
@@ -129,6 +139,23 @@ func (c *Copier) parse(s string, end side) (*target, error) {
 		return nil, fault.As(fault.ErrUsage, fmt.Errorf("%s %q: %w", end, s, err))
 	}
 	return t, nil
+}
+
+// makeRoom makes a destination's directory: the library resolves the symbolic
+// links of its path, or at least of its parent's, before it writes.
+func (t *target) makeRoom(dir string, end side) error {
+	if end == source {
+		return nil
+	}
+	var err error
+	if t.made, err = madeDirs(dir); err != nil {
+		return fmt.Errorf("create %s: %w", dir, err)
+	}
+	if t.transport == "dir" {
+		entries, err := os.ReadDir(dir)
+		t.vacant = err == nil && len(entries) == 0
+	}
+	return nil
 }
 
 // sifPrograms finds the programs with which the library takes a SIF image's

@@ -1,0 +1,170 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+)
+
+// madeDirs makes a directory with its parents, durably, and returns those that
+// were missing, the deepest first: a copy that fails takes them away again.
+func madeDirs(dir string) ([]string, error) {
+	var missing []string
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, at)
+	}
+	err := os.MkdirAll(dir, 0o777)
+	for _, made := range missing {
+		if err == nil {
+			err = durable.SyncDir(filepath.Dir(made))
+		}
+	}
+	return missing, err
+}
+
+// unmake removes the directories that are empty.
+func unmake(dirs []string) {
+	for _, dir := range dirs {
+		if os.Remove(dir) != nil {
+			return
+		}
+	}
+}
+
+// abandon takes away what a copy that failed has made for its destination.
+func (t *target) abandon() {
+	if r, ok := t.ref.(*layoutRef); ok && r.claim != nil {
+		r.claim.abandon()
+	}
+	if t.vacant {
+		entries, _ := os.ReadDir(t.name)
+		for _, e := range entries {
+			_ = os.Remove(filepath.Join(t.name, e.Name()))
+		}
+	}
+	unmake(t.made)
+}
+
+// release ends the use of the destination.
+func (t *target) release() {
+	if r, ok := t.ref.(*layoutRef); ok && r.claim != nil {
+		_ = r.claim.marker.Close()
+	}
+}
+
+// claim is a destination that uses a layout. While it lasts, it holds a shared
+// lock on the file oci-layout, so that none takes a layout away that it made
+// while others write into it.
+type claim struct {
+	destination *layoutDestination
+	marker      *os.File
+	// fresh says that the layout was made for this copy.
+	fresh bool
+}
+
+// claimLayout opens the layout for writing, and makes it when it is not there.
+func (r *layoutRef) claimLayout(ctx context.Context) (*layout.Layout, *claim, error) {
+	path := filepath.Join(r.ref.Dir, ispec.ImageLayoutFile)
+	for {
+		_, err := os.Lstat(path)
+		fresh := errors.Is(err, fs.ErrNotExist)
+		l, err := layout.Create(ctx, r.ref.Dir, r.layoutOptions()...)
+		if err != nil {
+			return nil, nil, err
+		}
+		marker, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := flock(marker, unix.LOCK_SH); err != nil || sameFile(marker, path) {
+			// On a file system without locks, what is made stays.
+			return l, &claim{marker: marker, fresh: fresh && err == nil}, nil
+		}
+		// It was taken away just now.
+		if err := marker.Close(); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+func sameFile(f *os.File, path string) bool {
+	ours, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(path)
+	return err == nil && os.SameFile(ours, there)
+}
+
+// flock waits at most a second: the locks concerned are held for moments.
+func flock(f *os.File, how int) error {
+	for patience := 100; ; patience-- {
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		if patience == 0 || !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// abandon takes away a layout that was made for this copy, unless others use
+// it, too, or have put something into it.
+func (c *claim) abandon() {
+	d := c.destination
+	if !c.fresh || d == nil || d.committed || unix.Flock(int(c.marker.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return
+	}
+	dir, err := os.Open(d.ref.ref.Dir)
+	if err != nil {
+		return
+	}
+	defer dir.Close() //nolint:errcheck // it was opened for its lock
+	if flock(dir, unix.LOCK_EX) != nil {
+		return
+	}
+	index, err := d.layout.Index(context.Background())
+	if err != nil || len(index.Manifests) > 0 {
+		return
+	}
+	d.dropStored()
+	blobs := filepath.Join(dir.Name(), ispec.ImageBlobsDir)
+	algorithms, _ := os.ReadDir(blobs)
+	for _, a := range algorithms {
+		_ = os.Remove(filepath.Join(blobs, a.Name()))
+	}
+	if err := os.Remove(blobs); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	_ = os.Remove(filepath.Join(dir.Name(), ispec.ImageIndexFile))
+	_ = os.Remove(filepath.Join(dir.Name(), ispec.ImageLayoutFile))
+}
+
+// dropStored removes the blobs that this copy has stored; those that it found
+// in a directory of blobs for several layouts, or stored there, others may
+// have found as well.
+func (d *layoutDestination) dropStored() {
+	if d.ref.shared != "" {
+		return
+	}
+	d.stored.Range(func(key, _ any) bool {
+		if path, ok := key.(string); ok {
+			_ = os.Remove(path)
+		}
+		return true
+	})
+}
