@@ -25,7 +25,7 @@ const maxConfig = 4 << 20
 // does not know are kept when it is changed.
 type Config struct {
 	// Spec is the decoded form, for reading. Change it by the methods.
-	Spec rspec.Spec
+	Spec Excerpt
 	// raw is the whole document; changed tells whether it is another than was
 	// read.
 	raw     []byte
@@ -135,7 +135,7 @@ func (c *Config) edit(change func(doc map[string]any)) error {
 	if err != nil {
 		return fmt.Errorf("encode the config: %w", err)
 	}
-	var spec rspec.Spec
+	var spec Excerpt
 	if err := json.Unmarshal(raw, &spec); err != nil {
 		return fmt.Errorf("change the config: %w", err)
 	}
