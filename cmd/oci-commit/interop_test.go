@@ -81,9 +81,28 @@ func TestUmociUnpacksOurs(t *testing.T) {
 func TestUmociBundles(t *testing.T) {
 	umoci := need(t, "umoci", "umoci")
 	layout := busyboxImage(t)
-	dir := t.TempDir()
-	bundle := dir + "/bundle"
+	bundle := t.TempDir() + "/bundle"
 	runOut(t, umoci, "unpack", "--image", layout+":new", bundle)
+	inTurns(t, umoci, layout, bundle)
+}
+
+// TestUmociRepacksOurBundles: the same in a bundle that oci-unpack has made.
+func TestUmociRepacksOurBundles(t *testing.T) {
+	umoci := need(t, "umoci", "umoci")
+	layout := busyboxImage(t)
+	bundle := t.TempDir() + "/bundle"
+	runOut(t, tool(t, "oci-unpack"), "oci:"+layout+":new", bundle)
+	before := len(diffIDs(t, layout, "new"))
+	runOut(t, umoci, "repack", "--image", layout+":same", bundle)
+	if n := len(diffIDs(t, layout, "same")); n != before {
+		t.Errorf("umoci repack found changes in a new bundle: %d layers, want %d", n, before)
+	}
+	inTurns(t, umoci, layout, bundle)
+}
+
+// inTurns has both tools commit changes of the bundle, one behind the other.
+func inTurns(t *testing.T, umoci, layout, bundle string) {
+	t.Helper()
 	r := rootfs{t, bundle + "/rootfs"}
 	r.write("etc/ours", "1")
 	mustCommit(t, bundle, "oci:"+layout+":one")
@@ -102,7 +121,7 @@ func TestUmociBundles(t *testing.T) {
 	}
 	r.write("etc/ours", "3")
 	mustCommit(t, bundle, "oci:"+layout+":three")
-	again := dir + "/again"
+	again := t.TempDir() + "/again"
 	runOut(t, tool(t, "oci-unpack"), "oci:"+layout+":three", again)
 	now := time.Now().Unix()
 	compareTrees(t, "the round", describeTree(t, again+"/rootfs", now), describeTree(t, bundle+"/rootfs", now))

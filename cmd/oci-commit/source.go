@@ -197,6 +197,12 @@ func (s *source) findBundle(path string) error {
 }
 
 func (s *source) fromState() error {
+	if s.umoci != nil && s.umoci.manifest().Digest != s.state.Manifest.Digest {
+		// umoci repack --refresh-bundle has gone on from our bundle.
+		state := *s.state
+		state.Manifest, state.Mtree = s.umoci.manifest(), mtreeName(s.umoci.manifest())
+		s.state = &state
+	}
 	st := s.state
 	s.parent, s.ref = st.Manifest, st.Reference
 	s.uidMap, s.gidMap, s.rootless = st.UIDMap, st.GIDMap, st.Rootless

@@ -44,6 +44,9 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 		}
 	}
 	if p.mtree {
+		if err := p.writeUmoci(&staging.Bundle); err != nil {
+			return err
+		}
 		if err := recordFiles(ctx, &staging.Bundle, p.manifestName()); err != nil {
 			// It saves the next oci-commit time, and is not needed.
 			inv.Log.Detail("%v", err)
