@@ -219,6 +219,9 @@ func (a *applier) inRange(e *entry) error {
 // leaf makes what is neither a directory nor a hard link. It is always a new
 // inode: writing into the old one would change its other names.
 func (a *applier) leaf(parent *node, base string, e *entry, r *tarReader) error {
+	if err := a.admit(e); err != nil {
+		return err
+	}
 	old, err := a.child(parent, base)
 	if err != nil {
 		return err
@@ -247,11 +250,8 @@ func (a *applier) admit(e *entry) error {
 	return nil
 }
 
-// fill gives the name an inode made from the entry.
+// fill gives the name an inode made from the entry, which was admitted.
 func (a *applier) fill(n *node, e *entry, r *tarReader) error {
-	if err := a.admit(e); err != nil {
-		return err
-	}
 	n.explicit = a.layer
 	n.ino = &inode{
 		kind: e.kind, mode: e.mode, uid: e.uid, gid: e.gid, nlink: 1, mtime: e.mtime,

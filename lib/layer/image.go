@@ -93,7 +93,9 @@ func (s *imageStore) children(*node) error  { return nil }
 // tree turns the nodes into inodes of the image. Whiteouts in a directory that
 // is opaque, or in one below it, hide nothing and are left out.
 func (s *imageStore) tree(root *node, namespace string) (*erofs.Inode, error) {
-	made := make(map[*inode]*erofs.Inode)
+	linked := make(map[*inode]*erofs.Inode) // those with more than one name
+	var top *erofs.Inode
+	var dirs []*erofs.Inode // from the root to where the walk is
 	hidden := 0
 	err := root.walk(func(n *node) error {
 		if n.dir != nil && n.dir.opaque {
@@ -102,26 +104,36 @@ func (s *imageStore) tree(root *node, namespace string) (*erofs.Inode, error) {
 		if n.ino.kind == flagWhiteout && hidden > 0 {
 			return nil
 		}
-		i := made[n.ino]
+		i := linked[n.ino]
 		if i == nil {
 			i = s.inode(n, namespace)
-			made[n.ino] = i
+			if n.ino.nlink > 1 {
+				linked[n.ino] = i
+			}
 			if !storable(n.ino) {
 				return fmt.Errorf("%w: %s has an attribute that the kernel checks", ErrNoImage, n.path())
 			}
 		}
-		if n.parent != nil {
-			parent := made[n.parent.ino]
+		if n.parent == nil {
+			top = i
+		} else {
+			parent := dirs[len(dirs)-1]
 			parent.Entries = append(parent.Entries, erofs.Entry{Name: n.name, Inode: i})
+		}
+		if n.dir != nil {
+			dirs = append(dirs, i)
 		}
 		return nil
 	}, func(n *node) error {
+		if n.dir != nil {
+			dirs = dirs[:len(dirs)-1]
+		}
 		if n.dir != nil && n.dir.opaque {
 			hidden--
 		}
 		return nil
 	})
-	return made[root.ino], err
+	return top, err
 }
 
 // storable reports whether the attributes are none that setxattr(2) would look

@@ -29,7 +29,9 @@ func (a *applier) sidecar() *Sidecar {
 		}
 		return nil
 	}, func(n *node) error {
-		isPhantom[n] = n.phantom(isPhantom)
+		if n.phantom(isPhantom) {
+			isPhantom[n] = true
+		}
 		return nil
 	})
 	for _, n := range implied {

@@ -219,9 +219,12 @@ func (p *planner) file(n *node, e *entry, r *tarReader, hidden bool) error {
 	n.notice(p.layer, e.kind)
 	made := n.ino != nil
 	n.hide(p.layer)
+	if err := p.admit(e); err != nil {
+		return err
+	}
 	if hidden || made {
 		p.skipped++
-		return p.admit(e)
+		return nil
 	}
 	n.dir = nil
 	return p.fill(n, e, r)
