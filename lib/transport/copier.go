@@ -266,9 +266,15 @@ func (j *job) library(ctx context.Context, pc *signature.PolicyContext, opts *im
 	progress, wait := j.listen()
 	defer wait()
 	opts.Progress, opts.ProgressInterval = progress, 100*time.Millisecond
-	src := opened{ImageReference: j.src.ref, source: j.source}
-	dst := opened{ImageReference: j.dst.ref, destination: j.destination}
-	raw, err := imagecopy.Image(ctx, pc, dst, src, opts)
+	watched, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	src := opened{ImageReference: j.src.ref, source: j.watchSource(stop)}
+	dst := opened{ImageReference: j.dst.ref, destination: j.watchDestination(stop)}
+	raw, err := imagecopy.Image(watched, pc, dst, src, opts)
+	if first := context.Cause(watched); err != nil && first != nil && errors.Is(err, context.Canceled) {
+		// A layer that was stopped is not the one that failed.
+		err = first
+	}
 	if err != nil && strings.Contains(err.Error(), "Source image rejected") {
 		err = rejected(err)
 	}
