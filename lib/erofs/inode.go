@@ -29,9 +29,8 @@ type Inode struct {
 	inline bool
 	// bytes and blocks are the size and the first block of what is not in
 	// the archive: a directory, a long target.
-	bytes  int64
-	block  uint32
-	layout [][]Entry // the entries of each block of a directory
+	bytes int64
+	block uint32
 }
 
 // Entry is a name in a directory.
@@ -56,5 +55,19 @@ const (
 
 // entryType is the type as a directory entry has it.
 func (n *Inode) entryType() byte {
-	return map[uint32]byte{regular: 1, dir: 2, char: 3, block: 4, fifo: 5, symlink: 7}[n.Mode&typeMask]
+	switch n.Mode & typeMask {
+	case regular:
+		return 1
+	case dir:
+		return 2
+	case char:
+		return 3
+	case block:
+		return 4
+	case fifo:
+		return 5
+	case symlink:
+		return 7
+	}
+	return 0
 }

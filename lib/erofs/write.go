@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -40,6 +41,7 @@ type writer struct {
 	order  []*Inode
 	inodes int64 // bytes of the inode area
 	blocks int64 // of everything, once placed
+	names  []Entry
 }
 
 // place gives every inode its position and every directory its blocks.
@@ -59,7 +61,7 @@ func (w *writer) place() error {
 		}
 		n.number = uint32(len(w.order))
 		// From the last on, so that the first is on top of the stack.
-		slices.SortFunc(n.Entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(n.Entries, compareNames)
 		for _, e := range slices.Backward(n.Entries) {
 			e.Inode.links++
 			if e.Inode.placed {
@@ -100,7 +102,7 @@ func (w *writer) placeData() error {
 	for _, n := range w.order {
 		switch n.Mode & typeMask {
 		case dir:
-			n.pack()
+			n.bytes = w.dirSize(n)
 		case symlink:
 			n.bytes = int64(len(n.Target))
 			if n.inline {
@@ -124,33 +126,54 @@ func (w *writer) placeData() error {
 
 const direntSize = 12
 
-// pack spreads the names over blocks. "." and ".." are names like others, and
-// all are sorted together: the kernel searches by halves.
-func (n *Inode) pack() {
-	entries := append([]Entry{{".", n}, {"..", n.parent}}, n.Entries...)
-	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
-	var current []Entry
-	used := 0
-	for _, e := range entries {
-		need := direntSize + len(e.Name)
-		if used+need > BlockSize {
-			n.layout = append(n.layout, current)
-			current, used = nil, 0
-		}
-		current = append(current, e)
-		used += need
+// dirBlocks spreads the names of a directory over blocks. "." and ".." are
+// names like others, and all are sorted together: the kernel searches by
+// halves. What it yields is valid until the next call.
+func (w *writer) dirBlocks(n *Inode) iter.Seq[[]Entry] {
+	w.names = append(w.names[:0], n.Entries...)
+	for _, e := range []Entry{{".", n}, {"..", n.parent}} {
+		at, _ := slices.BinarySearchFunc(w.names, e, compareNames)
+		w.names = slices.Insert(w.names, at, e)
 	}
-	n.layout = append(n.layout, current)
-	n.bytes = int64(len(n.layout)-1)*BlockSize + int64(used)
+	return func(yield func([]Entry) bool) {
+		first, used := 0, 0
+		for i, e := range w.names {
+			need := direntSize + len(e.Name)
+			if used+need > BlockSize {
+				if !yield(w.names[first:i]) {
+					return
+				}
+				first, used = i, 0
+			}
+			used += need
+		}
+		yield(w.names[first:])
+	}
+}
+
+func compareNames(a, b Entry) int { return strings.Compare(a.Name, b.Name) }
+
+// dirSize is that of the blocks: all are full but the last, which counts as
+// far as it is used.
+func (w *writer) dirSize(n *Inode) (size int64) {
+	for entries := range w.dirBlocks(n) {
+		size = up(size)
+		for _, e := range entries {
+			size += direntSize + int64(len(e.Name))
+		}
+	}
+	return size
 }
 
 // metadata writes inodes, directories and targets in one go, and returns the
 // size of the image.
 func (w *writer) metadata() (end int64, err error) {
+	buf := make([]byte, 0, BlockSize)
 	out := &counter{Writer: bufio.NewWriterSize(io.NewOffsetWriter(w.file, w.meta), 256<<10)}
 	for _, n := range w.order {
 		out.padTo(int64(n.nid) * slotSize)
-		out.write(n.encode())
+		buf = n.encode(buf[:0])
+		out.write(buf)
 		out.write(n.xattrs)
 		if n.inline {
 			out.write([]byte(n.Target))
@@ -160,8 +183,9 @@ func (w *writer) metadata() (end int64, err error) {
 	for _, n := range w.order {
 		switch {
 		case n.Mode&typeMask == dir:
-			for _, entries := range n.layout {
-				out.write(encodeBlock(entries))
+			for entries := range w.dirBlocks(n) {
+				buf = encodeBlock(buf[:0], entries)
+				out.write(buf)
 				out.padTo(up(out.n))
 			}
 		case n.Mode&typeMask == symlink && !n.inline:
@@ -179,8 +203,9 @@ func (w *writer) metadata() (end int64, err error) {
 // counter writes until the first error, and knows where it is.
 type counter struct {
 	*bufio.Writer
-	n   int64
-	err error
+	n     int64
+	err   error
+	zeros [BlockSize]byte
 }
 
 func (c *counter) write(b []byte) {
@@ -191,19 +216,18 @@ func (c *counter) write(b []byte) {
 }
 
 func (c *counter) padTo(n int64) {
-	zeros := make([]byte, Start)
 	for c.n < n && c.err == nil {
-		c.write(zeros[:min(n-c.n, Start)])
+		c.write(c.zeros[:min(n-c.n, BlockSize)])
 	}
 }
 
-// encode makes the extended inode (struct erofs_inode_extended).
-func (n *Inode) encode() []byte {
+// encode appends the extended inode (struct erofs_inode_extended).
+func (n *Inode) encode(b []byte) []byte {
 	const (
 		extended   = 1
 		flatInline = 2 << 1
 	)
-	b := make([]byte, inodeSize)
+	b = append(b, make([]byte, inodeSize)...)
 	le := binary.LittleEndian
 	format, size, where := uint16(extended), n.Size, n.block
 	switch n.Mode & typeMask {
@@ -247,10 +271,9 @@ func (n *Inode) linkCount() uint32 {
 	return count
 }
 
-// encodeBlock makes one block of a directory: an array of fixed entries, then
+// encodeBlock appends one block of a directory: an array of fixed entries, then
 // the names.
-func encodeBlock(entries []Entry) []byte {
-	b := make([]byte, 0, BlockSize)
+func encodeBlock(b []byte, entries []Entry) []byte {
 	offset := len(entries) * direntSize
 	for _, e := range entries {
 		b = binary.LittleEndian.AppendUint64(b, e.Inode.nid)
