@@ -96,7 +96,7 @@ func tuneCollector(layers []layer.Layer) {
 	if total <= small {
 		debug.SetGCPercent(400)
 	} else {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(25)
 	}
 }
 

@@ -100,9 +100,9 @@ const flagWhiteout = 'W'
 // directory is what a directory has beyond its inode.
 type directory struct {
 	children []*node
-	index    map[string]*node // of children, once there are many
-	handle   *handle          // nil unless open
-	opaque   bool             // hides what lower layers have here, in overlay form
+	index    []int32 // of children, once there are many: see dirindex.go
+	handle   *handle // nil unless open
+	opaque   bool    // hides what lower layers have here, in overlay form
 	// remade was removed by its own layer first, so that it is opaque, and
 	// what lower layers said of it no longer counts.
 	remade bool
@@ -115,52 +115,14 @@ type directory struct {
 	unread   bool
 }
 
-// indexFrom is the number of children from which on a map beats a scan.
-const indexFrom = 12
-
 func newDir(parent *node, name string) *node {
 	return &node{name: name, parent: parent, ino: &inode{kind: flagDir, nlink: 1}, dir: &directory{}, touched: never, explicit: never, planned: newPlanned()}
-}
-
-func (d *directory) child(name string) *node {
-	if d.index != nil {
-		return d.index[name]
-	}
-	for _, c := range d.children {
-		if c.name == name {
-			return c
-		}
-	}
-	return nil
-}
-
-func (d *directory) add(n *node) {
-	d.children = append(d.children, n)
-	switch {
-	case d.index != nil:
-		d.index[n.name] = n
-	case len(d.children) >= indexFrom:
-		d.index = make(map[string]*node, 2*indexFrom)
-		for _, c := range d.children {
-			d.index[c.name] = c
-		}
-	}
-}
-
-func (d *directory) drop(n *node) {
-	i := slices.Index(d.children, n)
-	last := len(d.children) - 1
-	d.children[i] = d.children[last]
-	d.children[last] = nil
-	d.children = d.children[:last]
-	if d.index != nil {
-		delete(d.index, n.name)
-	}
 }
 
 // sort puts the children in the order of their bytes.
 func (d *directory) sort() {
 	slices.SortFunc(d.children, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	d.reindex()
 }
 
 // path returns the path below the root, "." for the root itself.
