@@ -290,6 +290,16 @@ func (w *layerWriter) owner(dir *directory, name, path string, n *Node) (uid, gi
 	if value, ok := xattrs[capabilityXattr]; ok {
 		xattrs[capabilityXattr] = imageCapability(value, w.opt.UIDMap)
 	}
+	if len(w.opt.UIDMap)+len(w.opt.GIDMap) > 0 {
+		for name, value := range xattrs {
+			if !idmap.IsACL(name) {
+				continue
+			}
+			if xattrs[name], err = idmap.MapACL(value, w.opt.UIDMap.ToContainer, w.opt.GIDMap.ToContainer); err != nil {
+				return 0, 0, nil, fmt.Errorf("%s: attribute %s: %w", clip(path), name, err)
+			}
+		}
+	}
 	if w.opt.Rootless {
 		if value, ok := xattrs[rootlessXattr]; ok {
 			delete(xattrs, rootlessXattr)

@@ -191,7 +191,7 @@ func (a *applier) replaceByDir(parent *node, base string, old *node) (*node, err
 
 // describe gives a directory the metadata of the entry.
 func (a *applier) describe(n *node, e *entry) error {
-	if err := a.inRange(e); err != nil {
+	if err := a.mapIDs(e); err != nil {
 		return err
 	}
 	if a.overlay && n.explicit == never && len(n.dir.children) > 0 {
@@ -205,15 +205,16 @@ func (a *applier) describe(n *node, e *entry) error {
 	return nil
 }
 
-// inRange refuses an owner that the id maps do not hold.
-func (a *applier) inRange(e *entry) error {
+// mapIDs refuses ids that the id maps do not hold, and maps those of ACLs. It is
+// called once for an entry.
+func (a *applier) mapIDs(e *entry) error {
 	if _, err := a.opt.UIDMap.ToHost(e.uid); err != nil {
 		return fmt.Errorf("owner: %w", err)
 	}
 	if _, err := a.opt.GIDMap.ToHost(e.gid); err != nil {
 		return fmt.Errorf("group: %w", err)
 	}
-	return nil
+	return a.opt.mapACLs(e)
 }
 
 // leaf makes what is neither a directory nor a hard link. It is always a new
@@ -237,7 +238,7 @@ func (a *applier) leaf(parent *node, base string, e *entry, r *tarReader) error 
 
 // admit checks what an entry asks for, whether it will be made or not.
 func (a *applier) admit(e *entry) error {
-	if err := a.inRange(e); err != nil {
+	if err := a.mapIDs(e); err != nil {
 		return err
 	}
 	if e.kind == flagChar && e.major == 0 && e.minor == 0 {

@@ -190,7 +190,7 @@ func (p *planner) directory(n *node, e *entry, hidden bool) error {
 		n.dir = &directory{}
 	}
 	if hidden {
-		return p.inRange(e)
+		return p.mapIDs(e)
 	}
 	if err := p.make(n); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (p *planner) describeOnce(n *node, e *entry) error {
 		return fault.Refused("the entry for the root is not a directory")
 	}
 	if n.explicit != never && n.explicit != p.layer {
-		return p.inRange(e)
+		return p.mapIDs(e)
 	}
 	return p.describe(n, e)
 }

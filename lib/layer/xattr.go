@@ -1,6 +1,11 @@
 package layer
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
+)
 
 // The namespaces that give an attribute a meaning to overlayfs.
 const (
@@ -40,6 +45,9 @@ func (a *applier) xattrs(e *entry) []xattr {
 		case x.name == rootlessXattr && a.opt.Rootless:
 			a.opt.Warn("%s: xattr %s of the image is left out, since it would change the owner", e.name, x.name)
 			continue
+		case idmap.IsACL(x.name) && a.opt.Rootless && idmap.NamesIDs(x.value):
+			a.opt.Warn("%s: xattr %s is left out, since an ordinary user can name no other", e.name, x.name)
+			continue
 		}
 		kept = append(kept, x)
 	}
@@ -47,6 +55,24 @@ func (a *applier) xattrs(e *entry) []xattr {
 		return nil
 	}
 	return kept
+}
+
+// mapACLs gives the lists of the entry the host's ids, as its owner gets them.
+func (o Options) mapACLs(e *entry) error {
+	if len(o.UIDMap)+len(o.GIDMap) == 0 {
+		return nil
+	}
+	for i, x := range e.xattrs {
+		if !idmap.IsACL(x.name) {
+			continue
+		}
+		mapped, err := idmap.MapACL(x.value, o.UIDMap.ToHost, o.GIDMap.ToHost)
+		if err != nil {
+			return fault.Refused("xattr %s: %w", x.name, err)
+		}
+		e.xattrs[i].value = mapped
+	}
+	return nil
 }
 
 // escape returns the name that overlayfs shows as name (Linux 6.7 and later),
