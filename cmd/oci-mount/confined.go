@@ -6,24 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/confine"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+	"github.com/oci-plumbing/oci-plumbing/lib/store"
 )
 
-// fillJob is what the confined process does: it extracts layers into the name
-// Dir below its own directory.
+// fillJob is what the confined process does: it extracts layers into its own
+// directory, each under the name that the store has for it.
 type fillJob struct {
 	Layout string        `json:"layout"`
 	Layers []layer.Layer `json:"layers"`
-	Dir    string        `json:"dir"`
-	// Merge asks for one tree of all layers; else there is one.
+	// Merge asks for one tree of all layers.
 	Merge bool `json:"merge,omitempty"`
-	// Image asks for an erofs image, where the layer can be one.
+	// Image asks for erofs images, where layers can be such.
 	Image      bool `json:"image,omitempty"`
 	UserXattrs bool `json:"userXattrs,omitempty"`
 	Rootless   bool `json:"rootless,omitempty"`
@@ -43,6 +43,7 @@ func fillConfined(ctx context.Context, raw json.RawMessage, send func(any)) (any
 	// Only here, in a process of its own, may the umask be changed: files
 	// then get their mode by being made.
 	unix.Umask(0)
+	tuneCollector(j.Layers)
 	source, err := layout.Open(j.Layout)
 	if err != nil {
 		return nil, err
@@ -51,42 +52,71 @@ func fillConfined(ctx context.Context, raw json.RawMessage, send func(any)) (any
 		UserXattrs: j.UserXattrs, Rootless: j.Rootless,
 		Warn: func(format string, args ...any) { send(fillMessage{Warn: fmt.Sprintf(format, args...)}) },
 	}
-	if j.Image && !j.Merge {
-		side, err := extractImage(ctx, source, j, opt)
+	if j.Merge {
+		if err := os.Mkdir(store.WorkName(0), 0o755); err != nil {
+			return nil, fmt.Errorf("make layer directory: %w", err)
+		}
+		_, err := layer.Unpack(ctx, source, j.Layers, store.WorkName(0), opt)
+		return []*layer.Sidecar{{}}, err
+	}
+	sides := make([]*layer.Sidecar, len(j.Layers))
+	for i, l := range j.Layers {
+		if sides[i], err = extract(ctx, source, l, store.WorkName(i), j.Image, opt); err != nil {
+			return nil, err
+		}
+	}
+	return sides, nil
+}
+
+// tuneCollector has memory collected early: the tree of a layer lives long,
+// the rest is bounded by budgets. Small layers are extracted before a
+// collection would have paid.
+func tuneCollector(layers []layer.Layer) {
+	const small = 4 << 20
+	total := int64(0)
+	for _, l := range layers {
+		total += l.Descriptor.Size
+	}
+	if total <= small {
+		debug.SetGCPercent(400)
+	} else {
+		debug.SetGCPercent(50)
+	}
+}
+
+// extract makes a layer an image file, if that is asked for and can be, or
+// else a directory.
+func extract(ctx context.Context, source layer.Source, l layer.Layer, name string, asImage bool, opt layer.Options) (*layer.Sidecar, error) {
+	if asImage {
+		side, err := extractImage(ctx, source, l, name, opt)
 		if !errors.Is(err, layer.ErrNoImage) {
 			return side, err
 		}
-		if err := os.Remove(j.Dir); err != nil {
+		if err := os.Remove(name); err != nil {
 			return nil, fmt.Errorf("remove image: %w", err)
 		}
 	}
-	if err := os.Mkdir(j.Dir, 0o755); err != nil {
+	if err := os.Mkdir(name, 0o755); err != nil {
 		return nil, fmt.Errorf("make layer directory: %w", err)
 	}
-	if !j.Merge {
-		return layer.Extract(ctx, source, j.Layers[0], j.Dir, opt)
-	}
-	if _, err := layer.Unpack(ctx, source, j.Layers, j.Dir, opt); err != nil {
-		return nil, err
-	}
-	return layer.Sidecar{}, nil
+	return layer.Extract(ctx, source, l, name, opt)
 }
 
-// extractImage makes the one layer an image file.
-func extractImage(ctx context.Context, source layer.Source, j fillJob, opt layer.Options) (side *layer.Sidecar, err error) {
-	image, err := os.OpenFile(j.Dir, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+// extractImage makes the layer an image file.
+func extractImage(ctx context.Context, source layer.Source, l layer.Layer, name string, opt layer.Options) (side *layer.Sidecar, err error) {
+	image, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make image: %w", err)
 	}
 	defer func() { err = errors.Join(err, image.Close()) }()
-	return layer.ExtractImage(ctx, source, j.Layers[0], image, opt)
+	return layer.ExtractImage(ctx, source, l, image, opt)
 }
 
 // confined has the layers extracted into dir by a process that can write
-// nowhere else.
-func (f *filler) confined(ctx context.Context, layers []layer.Layer, merge bool, dir string) (any, error) {
+// nowhere else, and returns their notes, which it passes on unread.
+func (f *filler) confined(ctx context.Context, layers []layer.Layer, merge bool, dir string) ([]any, error) {
 	child := confine.Child{
-		Name: ownName(), Dir: filepath.Dir(dir), Stderr: os.Stderr,
+		Name: ownName(), Dir: dir, Stderr: os.Stderr,
 		Message: func(raw json.RawMessage) {
 			var m fillMessage
 			if err := json.Unmarshal(raw, &m); err == nil {
@@ -95,13 +125,17 @@ func (f *filler) confined(ctx context.Context, layers []layer.Layer, merge bool,
 		},
 		NoWall: func(reason error) { f.log.Detail("extracting without a mount namespace of its own: %v", reason) },
 	}
-	side := new(layer.Sidecar)
+	var sides []json.RawMessage
 	err := child.Run(ctx, fillJob{
-		Layout: f.source.Dir(), Layers: layers, Dir: filepath.Base(dir), Merge: merge, Image: f.images,
+		Layout: f.source.Dir(), Layers: layers, Merge: merge, Image: f.images,
 		UserXattrs: f.userXattr, Rootless: onlyRoot(f.form),
-	}, side)
+	}, &sides)
 	if err != nil {
 		return nil, err
 	}
-	return side, nil
+	notes := make([]any, len(sides))
+	for i, side := range sides {
+		notes[i] = side
+	}
+	return notes, nil
 }

@@ -10,13 +10,12 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/erofs"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
-	"github.com/oci-plumbing/oci-plumbing/lib/store"
 )
 
-// wantImages decides whether new layers become erofs images. Only when a layer
-// is missing the kernel is asked: it mounts an image without a file in it.
+// wantImages decides whether new layers become erofs images: the kernel is
+// asked to mount one without a file in it.
 func (f *filler) wantImages(ctx context.Context) (bool, error) {
-	if f.Format == formatDir || f.Format == formatAuto && f.userXattr || f.present() {
+	if f.Format == formatDir || f.Format == formatAuto && f.userXattr {
 		return false, nil
 	}
 	err := f.store.Scratch(ctx, tryImage)
@@ -30,16 +29,6 @@ func (f *filler) wantImages(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return false, fault.Hint(err, "use --layer-format dir")
-}
-
-// present reports whether all layers are in the store.
-func (f *filler) present() bool {
-	for _, l := range f.layers {
-		if _, ok, err := f.store.Lookup(store.Key{Kind: store.Layer, Digest: l.DiffID}); err != nil || !ok {
-			return false
-		}
-	}
-	return true
 }
 
 func tryImage(dir string) (err error) {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,98 +129,6 @@ func (e Entry) Sidecar(into any) error {
 		return fmt.Errorf("read the notes on layer %s: %w", e.Digest, err)
 	}
 	return nil
-}
-
-// Maker extracts a layer: into the new path dir, of which only the parent
-// exists. It makes a directory there, or a regular file for an erofs image,
-// and returns the notes to keep beside it, which are encoded as JSON. It
-// must have verified the digest.
-type Maker func(ctx context.Context, dir string) (notes any, err error)
-
-// Fill returns the entry, and makes it first when it is not there. Whoever
-// comes second while it is being made waits, and uses it.
-func (s *Store) Fill(ctx context.Context, key Key, extract Maker) (entry Entry, made bool, err error) {
-	entry, ok, err := s.Lookup(key)
-	if err != nil || ok {
-		return entry, false, err
-	}
-	base, err := s.base(key)
-	if err != nil {
-		return Entry{}, false, err
-	}
-	if err := s.prepare(); err != nil {
-		return Entry{}, false, err
-	}
-	if err := os.MkdirAll(filepath.Dir(base), 0o700); err != nil {
-		return Entry{}, false, fmt.Errorf("make layer directory: %w", err)
-	}
-	lock, err := openLock(base + lockSuffix)
-	if err != nil {
-		return Entry{}, false, err
-	}
-	defer lock.Close()
-	if err := flock(ctx, lock, unix.LOCK_EX); err != nil {
-		return Entry{}, false, err
-	}
-	if entry, ok, err = s.Lookup(key); err != nil || ok {
-		return entry, false, err
-	}
-	if err := s.publish(ctx, base, extract); err != nil {
-		return Entry{}, false, fmt.Errorf("layer %s: %w", key.Digest, err)
-	}
-	entry, ok, err = s.Lookup(key)
-	if err == nil && !ok {
-		err = fmt.Errorf("layer %s vanished from %s", key.Digest, base)
-	}
-	return entry, true, err
-}
-
-// publish extracts below tmp, and renames: notes first, the layer last.
-func (s *Store) publish(ctx context.Context, base string, extract Maker) (err error) {
-	tmp, err := s.temp(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, tmp.discard()) }()
-	work := filepath.Join(tmp.dir, "layer")
-	notes, err := extract(ctx, work)
-	if err != nil {
-		return err
-	}
-	data, err := json.Marshal(notes)
-	if err != nil {
-		return fmt.Errorf("encode notes: %w", err)
-	}
-	sidecar := filepath.Join(tmp.dir, "notes")
-	if err := os.WriteFile(sidecar, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write notes: %w", err)
-	}
-	info, err := os.Lstat(work)
-	if err != nil {
-		return fmt.Errorf("stat the new layer: %w", err)
-	}
-	if info.Mode().IsRegular() {
-		err = errors.Join(syncFile(work), syncFile(sidecar))
-	} else {
-		err = tmp.sync()
-	}
-	if err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
-	target := base
-	if info.Mode().IsRegular() {
-		target += imageSuffix
-	}
-	if err := os.Rename(sidecar, base+sidecarSuffix); err != nil {
-		return fmt.Errorf("publish notes: %w", err)
-	}
-	if err := unix.Renameat2(unix.AT_FDCWD, work, unix.AT_FDCWD, target, unix.RENAME_NOREPLACE); err != nil {
-		return fmt.Errorf("publish as %s: %w", target, err)
-	}
-	return syncFile(filepath.Dir(base))
 }
 
 // syncFile writes a file, or the names in a directory, to the disk.
