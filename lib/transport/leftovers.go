@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -70,7 +71,7 @@ func (t *target) release() {
 type claim struct {
 	destination *layoutDestination
 	marker      *os.File
-	// fresh says that the layout was made for this copy.
+	// fresh says that the layout was made for this copy, where nothing was.
 	fresh bool
 }
 
@@ -78,10 +79,13 @@ type claim struct {
 func (r *layoutRef) claimLayout(ctx context.Context) (*layout.Layout, *claim, error) {
 	path := filepath.Join(r.ref.Dir, ispec.ImageLayoutFile)
 	for {
-		_, err := os.Lstat(path)
-		fresh := errors.Is(err, fs.ErrNotExist)
+		there, err := os.ReadDir(r.ref.Dir)
+		fresh := len(there) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
 		l, err := layout.Create(ctx, r.ref.Dir, r.layoutOptions()...)
 		if err != nil {
+			if fresh {
+				removeVacant(r.ref.Dir, func() {})
+			}
 			return nil, nil, err
 		}
 		marker, err := os.Open(path)
@@ -126,23 +130,25 @@ func flock(f *os.File, how int) error {
 // it, too, or have put something into it.
 func (c *claim) abandon() {
 	d := c.destination
-	if !c.fresh || d == nil || d.committed || unix.Flock(int(c.marker.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if !c.fresh || d.committed || unix.Flock(int(c.marker.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return
 	}
-	dir, err := os.Open(d.ref.ref.Dir)
+	removeVacant(d.ref.ref.Dir, d.dropStored)
+}
+
+// removeVacant removes what makes a layout, under its lock, when nothing has a
+// name in it, and when no blob is left after drop.
+func removeVacant(path string, drop func()) {
+	dir, err := os.Open(path)
 	if err != nil {
 		return
 	}
 	defer dir.Close() //nolint:errcheck // it was opened for its lock
-	if flock(dir, unix.LOCK_EX) != nil {
+	if flock(dir, unix.LOCK_EX) != nil || !namesNothing(filepath.Join(path, ispec.ImageIndexFile)) {
 		return
 	}
-	index, err := d.layout.Index(context.Background())
-	if err != nil || len(index.Manifests) > 0 {
-		return
-	}
-	d.dropStored()
-	blobs := filepath.Join(dir.Name(), ispec.ImageBlobsDir)
+	drop()
+	blobs := filepath.Join(path, ispec.ImageBlobsDir)
 	algorithms, _ := os.ReadDir(blobs)
 	for _, a := range algorithms {
 		_ = os.Remove(filepath.Join(blobs, a.Name()))
@@ -150,8 +156,18 @@ func (c *claim) abandon() {
 	if err := os.Remove(blobs); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	_ = os.Remove(filepath.Join(dir.Name(), ispec.ImageIndexFile))
-	_ = os.Remove(filepath.Join(dir.Name(), ispec.ImageLayoutFile))
+	_ = os.Remove(filepath.Join(path, ispec.ImageIndexFile))
+	_ = os.Remove(filepath.Join(path, ispec.ImageLayoutFile))
+}
+
+// namesNothing reports whether an index has no entries, or is not there.
+func namesNothing(path string) bool {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	var index struct{ Manifests []json.RawMessage }
+	return json.Unmarshal(data, &index) == nil && len(index.Manifests) == 0
 }
 
 // dropStored removes the blobs that this copy has stored; those that it found
