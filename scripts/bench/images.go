@@ -35,6 +35,7 @@ var shapes = []shape{
 	{name: "big", why: "compilers and tools in 8 layers", layers: 8, files: 60_000, bytes: 1_500e6, replaced: 0.1},
 	{name: "big-zstd", why: "the same, zstd", layers: 8, files: 60_000, bytes: 1_500e6, replaced: 0.1, zstd: true},
 	{name: "many", why: "tiny files in 4 layers", layers: 4, files: 200_000, bytes: 200e6},
+	{name: "wide", why: "many files in one layer", layers: 1, files: 60_000, bytes: 300e6},
 	{name: "deep", why: "127 layers", layers: 127, files: 1_270, bytes: 20e6, replaced: 0.1},
 	{name: "single", why: "one file of 4 GB", layers: 1, files: 1, bytes: 4e9, sparse: true},
 }
@@ -56,9 +57,15 @@ func (s shape) quick() shape {
 	return s
 }
 
+// generation is raised when the same shape gives other bytes than before, so
+// that images of an older bench are not taken for it.
+const generation = "2"
+
+func (s shape) path(dir string) string { return filepath.Join(dir, s.name+"-"+generation) }
+
 // ensure makes the layout of the image below dir, unless it is there.
 func (s shape) ensure(dir string) (layout string, err error) {
-	layout = filepath.Join(dir, s.name)
+	layout = s.path(dir)
 	return layout, makeimage.Ensure(layout, func(w *makeimage.Writer) error {
 		fmt.Fprintf(os.Stderr, "bench: make image %s\n", s.name)
 		mediaType := ispec.MediaTypeImageLayerGzip
@@ -81,6 +88,7 @@ type layerMaker struct {
 	src   *source
 	known []string // files of the layers so far
 	dirs  []string
+	used  map[string]bool // of known, in the layer that is being made
 }
 
 var stamp = time.Unix(1_600_000_000, 0)
@@ -99,6 +107,8 @@ func (m *layerMaker) tar(out io.Writer, i int) error {
 	files := m.shape.files / m.shape.layers
 	mean := m.shape.bytes / int64(m.shape.files)
 	lower := len(m.known)
+	// A name stands in a layer once: peers refuse one that stands there twice.
+	m.used = make(map[string]bool)
 	for n := range files {
 		if n%24 == 0 && !m.shape.sparse {
 			if err := m.directory(w, m.newDir()); err != nil {
@@ -108,9 +118,9 @@ func (m *layerMaker) tar(out io.Writer, i int) error {
 		var err error
 		switch chance := m.src.rng.Float64(); {
 		case i > 0 && chance < m.shape.replaced/4:
-			err = m.whiteout(w, m.known[m.src.rng.IntN(lower)])
+			err = m.whiteout(w, m.another(lower))
 		case i > 0 && chance < m.shape.replaced:
-			err = m.file(w, m.known[m.src.rng.IntN(lower)], mean)
+			err = m.file(w, m.another(lower), mean)
 		default:
 			name := fmt.Sprintf("%s/%s%d", m.dirs[len(m.dirs)-1], m.src.word(), n)
 			m.known = append(m.known, name)
@@ -121,6 +131,16 @@ func (m *layerMaker) tar(out io.Writer, i int) error {
 		}
 	}
 	return w.Close()
+}
+
+// another is a file of the layers below that this layer has not touched yet.
+func (m *layerMaker) another(lower int) string {
+	for {
+		if name := m.known[m.src.rng.IntN(lower)]; !m.used[name] {
+			m.used[name] = true
+			return name
+		}
+	}
 }
 
 func (m *layerMaker) newDir() string {

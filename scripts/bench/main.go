@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
@@ -26,11 +27,14 @@ import (
 type bench struct {
 	bin, work, images string
 	runs              int
+	budget            time.Duration
 	quick, cold       bool
 	tmpfs             bool
+	measure           *measure.Runner
 	registry          string
 	registryCmd       *exec.Cmd
 	pushed            map[string]bool
+	preparing         bool
 }
 
 func main() {
@@ -43,14 +47,16 @@ func main() {
 func start() error {
 	b := &bench{pushed: make(map[string]bool)}
 	var only, image, out string
-	var list, prepare bool
+	var list, prepare, huge bool
 	flag.StringVar(&only, "only", "", "comma-separated `TASKS`; all when empty")
 	flag.StringVar(&image, "image", "", "comma-separated `IMAGES`; those of each task when empty")
 	flag.StringVar(&b.bin, "bin", "bin", "`DIR` of our binaries")
 	flag.StringVar(&b.work, "work", "build/bench/work", "`DIR` to work in")
 	flag.StringVar(&b.images, "images", "build/bench/images", "`DIR` to keep the made images in")
 	flag.StringVar(&out, "out", "build/bench/result", "`PREFIX` of the result: .md, .json and .svg are added")
-	flag.IntVar(&b.runs, "runs", 5, "`N` runs of each contender")
+	flag.IntVar(&b.runs, "runs", 5, "at most `N` runs of each contender")
+	flag.DurationVar(&b.budget, "budget", 40*time.Second, "after `TIME` a task runs each contender three times, and not more often")
+	flag.BoolVar(&huge, "huge", false, "the images of 127 layers and of 4 GB, too")
 	flag.BoolVar(&b.quick, "quick", false, "images a tenth of the size")
 	flag.BoolVar(&b.cold, "cold", false, "drop the page cache before each run")
 	flag.BoolVar(&b.tmpfs, "tmpfs", false, "work in a tmpfs in place of a fresh ext4")
@@ -74,6 +80,7 @@ func start() error {
 		return err
 	}
 	if prepare {
+		b.preparing = true
 		for name := range strings.SplitSeq(image, ",") {
 			if _, err := b.layout(name); err != nil {
 				return err
@@ -82,12 +89,20 @@ func start() error {
 		return nil
 	}
 	defer b.stopRegistry()
+	var err error
+	if b.measure, err = measure.NewRunner(b.work); err != nil {
+		return err
+	}
 	var rows []row
 	for _, t := range tasks {
 		if only != "" && !slices.Contains(strings.Split(only, ","), t.name) {
 			continue
 		}
-		for _, name := range t.images {
+		images := t.images
+		if huge {
+			images = append(slices.Clone(images), t.huge...)
+		}
+		for _, name := range images {
 			if image != "" && !slices.Contains(strings.Split(image, ","), name) {
 				continue
 			}
@@ -97,9 +112,14 @@ func start() error {
 			}
 			rows = append(rows, r)
 			fmt.Print(r.text())
+			// After each task, so that a run that is broken off has told
+			// what it knows.
+			if err := report(out, b, rows); err != nil {
+				return err
+			}
 		}
 	}
-	return report(out, b, rows)
+	return nil
 }
 
 func printList() error {
@@ -128,7 +148,15 @@ func (b *bench) layout(name string) (string, error) {
 	if b.quick {
 		s = s.quick()
 	}
-	return s.ensure(b.images)
+	if _, err := os.Stat(filepath.Join(s.path(b.images), "index.json")); err == nil || b.preparing {
+		return s.ensure(b.images)
+	}
+	// In another process: this one stays small.
+	args := []string{"/proc/self/exe", "-images", b.images, "-image", name, "-prepare"}
+	if b.quick {
+		args = append(args, "-quick")
+	}
+	return s.path(b.images), measure.Command(args...)
 }
 
 // task measures all contenders, in an order that turns round with each run.
@@ -146,21 +174,29 @@ func (b *bench) task(t task, image string) (row, error) {
 	if strings.HasSuffix(image, "zstd") {
 		there = slices.DeleteFunc(there, func(c contender) bool { return strings.HasPrefix(c.name, "umoci") })
 	}
-	r := row{Task: t.name, Image: image, Runs: b.runs}
+	r := row{Task: t.name, Image: image}
 	for _, c := range there {
-		r.Results = append(r.Results, result{Name: c.name})
+		r.Results = append(r.Results, result{Name: c.name, Limit: c.limit})
 	}
+	begun := time.Now()
 	for n := range b.runs {
+		if n >= 3 && time.Since(begun) > b.budget {
+			break
+		}
+		r.Runs++
 		for i := range there {
 			// A B C, C B A, so that drift hits all alike.
 			if n%2 == 1 {
 				i = len(there) - 1 - i
 			}
-			s, sum, err := b.once(t, there[i], layout)
+			if most := there[i].most; most > 0 && len(r.Results[i].Samples) >= most {
+				continue
+			}
+			s, sum, err := b.once(t, there[i], layout, b.clock)
 			if err != nil {
 				return r, err
 			}
-			r.Results[i].Samples = append(r.Results[i].Samples, s)
+			r.Results[i].Samples = append(r.Results[i].Samples, s.Sample)
 			if sum != "" && r.Digest == "" {
 				r.Digest = sum
 			}
@@ -169,11 +205,45 @@ func (b *bench) task(t task, image string) (row, error) {
 			}
 		}
 	}
+	if slices.Contains(counted, image) {
+		for i, c := range there {
+			if c.most == 1 {
+				continue // it is slow enough when nobody counts
+			}
+			s, _, err := b.once(t, c, layout, b.countCalls)
+			if err != nil {
+				return r, err
+			}
+			r.Results[i].Calls = s.calls
+		}
+	}
 	return r, nil
 }
 
-// once runs one contender once.
-func (b *bench) once(t task, c contender, layout string) (s measure.Sample, sum string, err error) {
+// counted are the images that are small enough to count system calls on them.
+var counted = []string{"tiny", "one", "busybox"}
+
+// taken is what was measured of one run: a sample, or the system calls.
+type taken struct {
+	measure.Sample
+	calls int64
+}
+
+func (b *bench) clock(r *run, c contender) (taken, error) {
+	s, err := b.measure.Run(r.work, c.argv(r), c.env)
+	return taken{Sample: s}, err
+}
+
+func (b *bench) countCalls(r *run, c contender) (taken, error) {
+	n, err := b.measure.Calls(r.work, c.argv(r), c.env)
+	if errors.Is(err, measure.ErrNoCounter) {
+		err = nil
+	}
+	return taken{calls: n}, err
+}
+
+// once runs one contender once, and has take measure it.
+func (b *bench) once(t task, c contender, layout string, take func(*run, contender) (taken, error)) (s taken, sum string, err error) {
 	if err := os.MkdirAll(b.work, 0o755); err != nil {
 		return s, "", err
 	}
@@ -202,7 +272,7 @@ func (b *bench) once(t task, c contender, layout string) (s measure.Sample, sum 
 			return s, "", err
 		}
 	}
-	s, err = measure.Run(r.work, c.argv(r), c.env)
+	s, err = take(r, c)
 	if err == nil && c.result != nil {
 		sum, err = c.result(r)
 	}

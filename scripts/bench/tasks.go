@@ -13,6 +13,10 @@ import (
 // contender is one way to do a task. The first of a task is ours.
 type contender struct {
 	name string
+	// limit tells that it is not a peer: it does less than the task.
+	limit bool
+	// most is how often it runs at most; 0 is no bound.
+	most int
 	// needs are the programs without which the contender is left out.
 	needs []string
 	// prepare runs before the clock starts; may be nil.
@@ -33,6 +37,8 @@ type task struct {
 	name   string
 	why    string
 	images []string
+	// huge are images that are measured only when asked for.
+	huge []string
 	// fresh gives each run a new file system.
 	fresh      bool
 	contenders []contender
@@ -53,12 +59,12 @@ func shell(script string, args ...string) []string {
 }
 
 func tree(sub string) func(*run) (string, error) {
-	return func(r *run) (string, error) { return treeDigest(filepath.Join(r.work, sub)) }
+	return func(r *run) (string, error) { return treeDigest(filepath.Join(r.work, sub), true) }
 }
 
 var tasks = []task{
 	{
-		name: "unpack", why: "image to bundle with rootfs and manifest", images: []string{"tiny", "one", "big", "big-zstd", "many"}, fresh: true,
+		name: "unpack", why: "image to bundle with rootfs and manifest", images: []string{"tiny", "one", "big", "big-zstd", "many"}, huge: []string{"deep", "single"}, fresh: true,
 		contenders: []contender{
 			{
 				name:   "oci-unpack",
@@ -77,13 +83,15 @@ var tasks = []task{
 				},
 				prepare: listLayers,
 			},
+			decompressed(),
 		},
 	},
 	{
 		name: "copy-oci", why: "layout to layout, every blob verified", images: []string{"tiny", "big"}, fresh: true,
 		contenders: []contender{
-			{name: "oci-copy", argv: func(r *run) []string { return []string{r.bin("oci-copy"), "-q", "oci:" + r.layout + ":t", "oci:dst:t"} }, result: tree("dst/blobs")},
-			skopeo("oci:dst:t", tree("dst/blobs")),
+			{name: "oci-copy", argv: func(r *run) []string { return []string{r.bin("oci-copy"), "-q", "oci:" + r.layout + ":t", "oci:dst:t"} }, result: copied},
+			skopeo("oci:dst:t", copied),
+			digested(),
 		},
 	},
 	{
@@ -91,8 +99,9 @@ var tasks = []task{
 		contenders: []contender{
 			{name: "oci-copy", argv: func(r *run) []string {
 				return []string{r.bin("oci-copy"), "-q", "oci:" + r.layout + ":t", "oci-archive:dst.tar:t"}
-			}},
-			skopeo("oci-archive:dst.tar:t", nil),
+			}, result: ociArchive},
+			skopeo("oci-archive:dst.tar:t", ociArchive),
+			digested(),
 		},
 	},
 	{
@@ -100,8 +109,9 @@ var tasks = []task{
 		contenders: []contender{
 			{name: "oci-copy", argv: func(r *run) []string {
 				return []string{r.bin("oci-copy"), "-q", "oci:" + r.layout + ":t", "docker-archive:dst.tar:x:t"}
-			}},
-			skopeo("docker-archive:dst.tar:x:t", nil),
+			}, result: dockerArchive},
+			skopeo("docker-archive:dst.tar:x:t", dockerArchive),
+			decompressed(),
 		},
 	},
 	{
@@ -109,24 +119,26 @@ var tasks = []task{
 		contenders: []contender{
 			{name: "oci-copy", prepare: pushed, argv: func(r *run) []string {
 				return []string{r.bin("oci-copy"), "-q", "--src-tls-verify=false", "docker://" + r.bench.registry + "/" + filepath.Base(r.layout) + ":t", "oci:dst:t"}
-			}, result: tree("dst/blobs")},
+			}, result: copied},
 			{name: "skopeo", needs: []string{"skopeo"}, prepare: pushed, argv: func(r *run) []string {
 				return []string{"skopeo", "--insecure-policy", "copy", "-q", "--src-tls-verify=false", "docker://" + r.bench.registry + "/" + filepath.Base(r.layout) + ":t", "oci:dst:t"}
-			}, result: tree("dst/blobs")},
+			}, result: copied},
+			digested(),
 		},
 	},
 	{
-		name: "mount-warm", why: "cached image to mounted rootfs, and away again", images: []string{"tiny", "one"}, fresh: true,
+		name: "mount-warm", why: "cached image to mounted rootfs", images: []string{"tiny", "one"}, fresh: true,
 		contenders: []contender{
 			{
 				name:    "oci-mount",
 				prepare: func(r *run) error { return r.do(r.bin("oci-mount"), "-q", "--root", "s", r.layout+":t", "first") },
 				argv:    func(r *run) []string { return []string{r.bin("oci-mount"), "-q", "--root", "s", r.layout + ":t", "b"} },
+				result:  ourMount,
 				cleanup: func(r *run) error {
 					return r.do(r.bin("oci-mount"), "-q", "--root", "s", "--umount", "b", "first")
 				},
 			},
-			buildah(`c=$(buildah $O from "$1"); buildah $O mount "$c"`, true),
+			buildah(`c=$(buildah $O from "$1"); buildah $O mount "$c" >where`, true),
 		},
 	},
 	{
@@ -135,9 +147,39 @@ var tasks = []task{
 			{
 				name:    "oci-mount",
 				argv:    func(r *run) []string { return []string{r.bin("oci-mount"), "-q", "--root", "s", r.layout + ":t", "b"} },
+				result:  ourMount,
 				cleanup: func(r *run) error { return r.do(r.bin("oci-mount"), "-q", "--root", "s", "--umount", "b") },
 			},
-			buildah(`c=$(buildah $O from "$1"); buildah $O mount "$c"`, false),
+			buildah(`c=$(buildah $O from "$1"); buildah $O mount "$c" >where`, false),
+		},
+	},
+	{
+		name: "mount-100", why: "100 mounts of a cached image made and removed, all at once", images: []string{"tiny"}, fresh: true,
+		contenders: []contender{
+			{
+				name: "oci-mount",
+				prepare: func(r *run) error {
+					return r.script(`"$1/oci-mount" -q --root s "$2:t" first; "$1/oci-mount" -q --root s --umount first`, r.bench.bin, r.layout)
+				},
+				argv: func(r *run) []string {
+					return shell(atOnce+`one() { "$1/oci-mount" -q --root s "$2:t" "b$3" && "$1/oci-mount" -q --root s --rm "b$3"; }; at_once "$@"`, r.bench.bin, r.layout)
+				},
+			},
+			{
+				name: "buildah", needs: []string{"buildah"}, env: []string{buildahOptions}, most: 1,
+				prepare: buildah("", true).prepare,
+				argv: func(*run) []string {
+					return shell(atOnce + `one() { c=$(buildah $O from localhost/warm) && buildah $O mount "$c" >/dev/null && buildah $O rm "$c" >/dev/null; }; at_once - -`)
+				},
+				cleanup: func(r *run) error { return r.script(`export ` + buildahExport + `; buildah $O rm -a >/dev/null`) },
+			},
+		},
+	},
+	{
+		name: "forget", why: "oci-mount --gc of a cached layer of 60,000 files", images: []string{"wide"}, fresh: true,
+		contenders: []contender{
+			{name: "erofs", prepare: cachedAs("erofs"), argv: collect, result: emptied},
+			{name: "directories", prepare: cachedAs("dir"), argv: collect, result: emptied},
 		},
 	},
 	{
@@ -146,18 +188,20 @@ var tasks = []task{
 			{
 				name: "oci-commit",
 				prepare: func(r *run) error {
-					return r.script(`"$1/oci-mount" -q --root s "$2:t" b; cp -al --reflink=never "$2" dst 2>/dev/null || cp -a "$2" dst`+change, r.bench.bin, r.layout, "b/rootfs")
+					return r.script(`"$1/oci-mount" -q --root s "$2:t" b; cp -a "$2" dst`+change, r.bench.bin, r.layout, "b/rootfs")
 				},
 				argv:    func(r *run) []string { return []string{r.bin("oci-commit"), "-q", "b", "oci:dst:new"} },
+				result:  topLayer,
 				cleanup: func(r *run) error { return r.do(r.bin("oci-mount"), "-q", "--root", "s", "--umount", "b") },
 			},
 			umociRepack(),
 			{
 				name: "buildah commit", needs: []string{"buildah"}, env: []string{buildahOptions},
 				prepare: func(r *run) error {
-					return r.script(`export `+buildahExport+`; c=$(buildah $O from "oci:$2:t"); echo "$c" >ctr; m=$(buildah $O mount "$c"); set -- "$1" "$2" "$m"`+change, r.bench.bin, r.layout, "")
+					return r.script(`export `+buildahExport+`; cp -a "$2" dst; c=$(buildah $O from "oci:$2:t"); echo "$c" >ctr; m=$(buildah $O mount "$c"); set -- "$1" "$2" "$m"`+change, r.bench.bin, r.layout, "")
 				},
 				argv:    func(*run) []string { return shell(`buildah $O commit -q "$(cat ctr)" oci:dst:new`) },
+				result:  topLayer,
 				cleanup: func(r *run) error { return r.script(`export ` + buildahExport + `; buildah $O rm -a >/dev/null`) },
 			},
 		},
@@ -170,7 +214,8 @@ var tasks = []task{
 				prepare: func(r *run) error {
 					return r.script(`"$1/oci-unpack" -q "$2:t" b; cp -a "$2" dst`+change, r.bench.bin, r.layout, "b/rootfs")
 				},
-				argv: func(r *run) []string { return []string{r.bin("oci-commit"), "-q", "b", "oci:dst:new"} },
+				argv:   func(r *run) []string { return []string{r.bin("oci-commit"), "-q", "b", "oci:dst:new"} },
+				result: topLayer,
 			},
 			umociRepack(),
 		},
@@ -220,9 +265,70 @@ var tasks = []task{
 			},
 		},
 	},
+	{
+		name: "start-copy", why: "--version, twenty times: what each start costs", images: []string{"busybox"},
+		contenders: []contender{
+			version("oci-copy", func(r *run) string { return r.bin("oci-copy") }),
+			version("skopeo", func(*run) string { return "skopeo" }, "skopeo"),
+		},
+	},
+	{
+		name: "start-unpack", why: "the same", images: []string{"busybox"},
+		contenders: []contender{
+			version("oci-unpack", func(r *run) string { return r.bin("oci-unpack") }),
+			version("umoci", func(*run) string { return "umoci" }, "umoci"),
+		},
+	},
 }
 
-const change = `; cd "$3"; n=0; find . -type f -size -64k | sort | head -100 | while read -r f; do echo changed >>"$f"; done`
+// version has a program start twenty times: one start is shorter than the
+// kernel's clock of CPU time.
+func version(name string, path func(*run) string, needs ...string) contender {
+	return contender{name: name, needs: needs, argv: func(r *run) []string {
+		return shell(`for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "$1" --version; done`, path(r))
+	}}
+}
+
+// atOnce has one N done for a hundred N at the same time.
+const atOnce = `at_once() { pids=; for n in $(seq 100); do one "$1" "$2" "$n" & pids="$pids $!"; done; for p in $pids; do wait "$p"; done; }; `
+
+// cachedAs fills the cache with an image whose layers have the format, and
+// which is then gone: a layer is kept as long as a layout refers to it.
+func cachedAs(format string) func(*run) error {
+	return func(r *run) error {
+		return r.script(`cp -a "$2" img; "$1/oci-mount" -q --root s --layer-format "$3" img:t b; "$1/oci-mount" -q --root s --rm b; rm -rf img`, r.bench.bin, r.layout, format)
+	}
+}
+
+func collect(r *run) []string { return []string{r.bin("oci-mount"), "-q", "--root", "s", "--gc"} }
+
+// ourMount is compared without the times of directories: those that a layer's
+// archive leaves out get the time of the extraction from peers.
+func ourMount(r *run) (string, error) {
+	return treeDigest(filepath.Join(r.work, "b", "rootfs"), false)
+}
+
+// decompressed is the limit of whatever needs the bytes in the layers.
+func decompressed() contender {
+	return contender{
+		name: "decompress", limit: true, needs: []string{"gzip"}, prepare: listLayers,
+		argv: func(*run) []string {
+			return shell(`for l in $(cat "$1"); do $(case $l in *.zst) echo zstd;; *) echo gzip;; esac) -dc <"${l%.*}" >/dev/null; done`, "layers")
+		},
+	}
+}
+
+// digested is the limit of whatever has to verify the blobs.
+func digested() contender {
+	return contender{name: "sha256sum", limit: true, argv: func(r *run) []string {
+		return shell(`sha256sum "$1"/blobs/sha256/* >/dev/null`, r.layout)
+	}}
+}
+
+// changed is the number of files that change changes.
+const changed = 100
+
+const change = `; cd "$3"; find . -type f -size -64k | sort | sed -n 1,100p | while read -r f; do echo changed >>"$f"; done`
 
 // umociRepack is the same commit with umoci.
 func umociRepack() contender {
@@ -231,7 +337,8 @@ func umociRepack() contender {
 		prepare: func(r *run) error {
 			return r.script(`umoci unpack --image "$2:t" b; cp -a "$2" dst`+change, r.bench.bin, r.layout, "b/rootfs")
 		},
-		argv: func(*run) []string { return []string{"umoci", "repack", "--image", "dst:new", "b"} },
+		argv:   func(*run) []string { return []string{"umoci", "repack", "--image", "dst:new", "b"} },
+		result: topLayer,
 	}
 }
 
@@ -253,7 +360,7 @@ const (
 // buildah runs the script with the image as $1; warm has it pulled before.
 func buildah(script string, warm bool) contender {
 	c := contender{
-		name: "buildah", needs: []string{"buildah"}, env: []string{buildahOptions},
+		name: "buildah", needs: []string{"buildah"}, env: []string{buildahOptions}, result: mounted,
 		argv:    func(r *run) []string { return shell(script, "oci:"+r.layout+":t") },
 		cleanup: func(r *run) error { return r.script(`export ` + buildahExport + `; buildah $O rm -a >/dev/null`) },
 	}

@@ -108,5 +108,10 @@ func (d *disk) fill(room int64) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, max(1, int64(st.Bavail)*st.Bsize-room)), f.Close())
+	size := int64(st.Bavail)*st.Bsize - room
+	err = unix.Fallocate(int(f.Fd()), 0, 0, max(1, size))
+	for n := int64(1); errors.Is(err, unix.ENOSPC) && n < 64; n++ { // the file's own extents need room
+		err = unix.Fallocate(int(f.Fd()), 0, 0, max(1, size-n<<16))
+	}
+	return errors.Join(err, f.Close())
 }

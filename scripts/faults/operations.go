@@ -167,7 +167,7 @@ var operations = []operation{
 	},
 	{
 		name: "gc", why: "oci-mount --gc of layers that nothing uses",
-		prepare: func(e *env) error { return errors.Join(e.do(mount(e, "b")...), unmountAll(e)) },
+		prepare: forsaken,
 		argv:    gc,
 		check:   func(e *env, _ bool) error { return errors.Join(e.do(mount(e, "b")...), unmountAll(e)) },
 		tidy:    func(e *env) error { return e.do(gc(e)...) },
@@ -225,6 +225,12 @@ func mount(e *env, target string) []string {
 
 func unmountAll(e *env) error {
 	return e.do(e.tool("oci-mount"), "-q", "--root", e.path("s"), "--rm", "--all")
+}
+
+// forsaken makes a cache of layers that no bundle and no layout refers to.
+func forsaken(e *env) error {
+	argv := []string{e.tool("oci-mount"), "-q", "--root", e.path("s"), "own:layers", "b"}
+	return errors.Join(e.do("cp", "-a", e.image, "own"), e.do(argv...), unmountAll(e), os.RemoveAll(e.path("own")))
 }
 
 func gc(e *env) []string { return []string{e.tool("oci-mount"), "-q", "--root", e.path("s"), "--gc"} }

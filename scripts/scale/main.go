@@ -30,6 +30,7 @@ type scale struct {
 	runs              int
 	quick, full       bool
 	tmpfs             bool
+	measure           *measure.Runner
 }
 
 func main() {
@@ -74,6 +75,10 @@ func start() error {
 		return errors.New("the scale test mounts file systems: run it as root")
 	}
 	s.tmpfs = s.tmpfs || s.quick
+	var err error
+	if s.measure, err = measure.NewRunner(s.work); err != nil {
+		return err
+	}
 	// The terminal's signal ends the program that is measured as well; this
 	// one lives on to unmount what it has mounted.
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
@@ -147,8 +152,7 @@ func (s *scale) curve(ctx context.Context, c curve) (result, error) {
 	return r, nil
 }
 
-// layout makes the image of a point, in another process: what the making needs
-// of memory would be counted as that of every program started afterwards.
+// layout makes the image of a point, in another process: this one stays small.
 func (s *scale) layout(c curve, n int64) (string, error) {
 	arg := fmt.Sprintf("%s=%d", c.name, n)
 	return filepath.Join(s.images, arg), measure.Command("/proc/self/exe", "-images", s.images, "-prepare", arg)
@@ -207,7 +211,7 @@ func (s *scale) once(c curve, o op, layout string, n int64) (sample measure.Samp
 		}
 	}
 	measure.Settle()
-	sample, err = measure.Run(r.work, o.argv(r), nil)
+	sample, err = s.measure.Run(r.work, o.argv(r), nil)
 	if err == nil && o.memory != nil {
 		sample.RSS, err = o.memory(r)
 	}

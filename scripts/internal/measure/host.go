@@ -15,6 +15,9 @@ func Cores() string {
 // Load is the content of /proc/loadavg.
 func Load() string { return strings.TrimSpace(read("/proc/loadavg")) }
 
+// Memory is that of the machine.
+func Memory() string { return firstOf("/proc/meminfo", "MemTotal") }
+
 // Kernel is the release of the kernel.
 func Kernel() string { return strings.TrimSpace(read("/proc/sys/kernel/osrelease")) }
 
@@ -32,7 +35,7 @@ func firstOf(path, key string) string {
 			return strings.TrimSpace(value)
 		}
 	}
-	return "unknown processor"
+	return "unknown"
 }
 
 // EscapeXML makes s fit for the text of an SVG.
