@@ -58,6 +58,7 @@ func flags() []cli.Flag {
 		&cli.IntFlag{Name: "level", Usage: "compression level `N`: 1 to 9 for gzip, 1 to 22 for zstd", DefaultText: "6 and 3"},
 		&cli.StringSliceFlag{Name: "mask-path", Usage: "leave `PATH` and all below it out"},
 		&cli.BoolFlag{Name: "include-volumes", Usage: "commit what is below the image's volumes, too"},
+		&cli.BoolFlag{Name: "include-litter", Usage: "commit new, empty files and directories that a runtime makes to mount on, too"},
 		&cli.BoolFlag{Name: "verify", Usage: "read every file and compare its digest, whatever the bundle's record says"},
 		&cli.BoolFlag{Name: "no-refresh", Usage: "leave the bundle's record alone: the next commit is against the same image again"},
 		&cli.BoolFlag{Name: "force", Usage: "commit the upper directory of a volatile mount although a crash may have damaged it"},

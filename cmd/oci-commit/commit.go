@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
-
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -148,7 +145,7 @@ func (c *commit) one(ctx context.Context, src string) (err error) {
 	if c.inv.Bool("diff") {
 		return c.list(tree)
 	}
-	if err := c.script(s, d, tree); err != nil || c.inv.DryRun() {
+	if err := c.script(ctx, s, d, tree); err != nil || c.inv.DryRun() {
 		return err
 	}
 	return c.write(ctx, s, d, tree)
@@ -164,11 +161,12 @@ func (c *commit) changes(ctx context.Context, s *source, d *draft) (*changeset.T
 		if !c.inv.Bool("include-volumes") {
 			opt.Mask = append(opt.Mask, d.volumes()...)
 		}
-		litter, err := s.litter(d.workingDir())
-		if err != nil {
-			return nil, err
+		if !c.inv.Bool("include-litter") {
+			var err error
+			if opt.Litter, err = s.litter(d.workingDir()); err != nil {
+				return nil, err
+			}
 		}
-		opt.Litter = litter
 	}
 	switch {
 	case s.kind == kindTree:
@@ -203,7 +201,7 @@ func (c *commit) write(ctx context.Context, s *source, d *draft, tree *changeset
 	if err != nil {
 		return err
 	}
-	undoTag, err := tag(ctx, l, c.dst, desc)
+	undoTag, err := tag(ctx, l, c.dst, desc, s.parent.Digest)
 	if err != nil {
 		return err
 	}
@@ -229,25 +227,4 @@ func (c *commit) warn(tree *changeset.Tree) {
 	for _, w := range tree.Warnings {
 		c.inv.Log.Warn("%s", w)
 	}
-}
-
-// tag moves the tag, and returns how to put it back.
-func tag(ctx context.Context, l *layout.Layout, dst layout.Reference, desc ispec.Descriptor) (undo func(context.Context) error, err error) {
-	var before []ispec.Descriptor
-	index, err := l.Index(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("destination: %w", err)
-	}
-	before = slices.DeleteFunc(slices.Clone(index.Manifests), func(d ispec.Descriptor) bool {
-		return d.Annotations[ispec.AnnotationRefName] != dst.Tag
-	})
-	if err := l.Tag(ctx, dst.Tag, desc); err != nil {
-		return nil, err
-	}
-	return func(ctx context.Context) error {
-		if len(before) == 0 {
-			return l.Untag(ctx, dst.Tag)
-		}
-		return l.Tag(ctx, dst.Tag, before[0])
-	}, nil
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
@@ -14,12 +16,13 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 )
 
 // script prints the commit as commands of tar, sha256sum and jq: with -n all
 // of it as a script, with -x as a trace. The image of the script has the same
 // tree and config; the bytes of its layer are GNU tar's.
-func (c *commit) script(s *source, d *draft, tree *changeset.Tree) error {
+func (c *commit) script(ctx context.Context, s *source, d *draft, tree *changeset.Tree) error {
 	steps := c.inv.Steps()
 	if !steps.Enabled() {
 		return nil
@@ -46,7 +49,7 @@ func (c *commit) script(s *source, d *draft, tree *changeset.Tree) error {
 		w.layer()
 	}
 	w.documents()
-	w.tag()
+	w.tag(ctx, s.parent.Digest)
 	return w.err
 }
 
@@ -308,20 +311,48 @@ func (w *scriptWriter) documents() {
 	})
 }
 
-func (w *scriptWriter) tag() {
+func (w *scriptWriter) tag(ctx context.Context, parent digest.Digest) {
 	mediaType := ispec.MediaTypeImageManifest
 	if w.draft.docker {
 		mediaType = "application/vnd.docker.distribution.manifest.v2+json"
 	}
 	dst := w.commit.dst
+	store := `manifest=sha256:$(digest "$work/manifest") size=$(wc -c <"$work/manifest")` + "\n" + `put "$work/manifest"` + "\n"
+	if index := w.index(ctx, parent); index != nil {
+		w.step(explain.Step{
+			Action: "store the manifest, and put it in the place of its parent in the index",
+			Command: store + `jq -cSj --arg d "$manifest" --argjson s "$size" ` +
+				explain.Quote("--arg", "old", parent.String(), "--arg", "t", mediaType,
+					`.manifests |= map(if .digest == $old then del(.data) + {mediaType: $t, digest: $d, size: $s} else . end)`) +
+				` "$blobs/` + index.Digest.Encoded() + `" >"$work/manifest"`,
+			Why: "the tag names images for several platforms, and the others stay", Ref: "image-index.md",
+		})
+		mediaType = index.MediaType
+	}
 	filter := `.manifests |= map(select(.annotations["` + ispec.AnnotationRefName + `"] != $n))` +
 		` + [{mediaType: $t, digest: $d, size: ($s|tonumber), annotations: {"` + ispec.AnnotationRefName + `": $n}}]`
 	w.step(explain.Step{
-		Action: "store the manifest, and move the tag",
-		Command: `manifest=sha256:$(digest "$work/manifest") size=$(wc -c <"$work/manifest")` + "\n" + `put "$work/manifest"` + "\n" +
-			`jq -c --arg d "$manifest" --arg s "$size" ` + explain.Quote("--arg", "n", dst.Tag, "--arg", "t", mediaType, filter) +
+		Action: "store what the tag shall name, and move the tag",
+		Command: store + `jq -c --arg d "$manifest" --arg s "$size" ` + explain.Quote("--arg", "n", dst.Tag, "--arg", "t", mediaType, filter) +
 			` "$store/index.json" >"$store/index.new" && mv "$store/index.new" "$store/index.json"` + "\n" +
 			"echo " + explain.Quote(dst.String()),
 		Why: "the tag moves last, when all that it names is there", Ref: "image-layout.md, index.json",
 	})
+}
+
+// index is what the tag names, when that lists the parent among others. A
+// layout that is not there has no tags.
+func (w *scriptWriter) index(ctx context.Context, parent digest.Digest) *ispec.Descriptor {
+	l, err := layout.Open(w.commit.dst.Dir)
+	if err != nil {
+		return nil
+	}
+	before, err := tagged(ctx, l, w.commit.dst.Tag)
+	if err != nil || before == nil {
+		return nil
+	}
+	if lists, err := listsManifest(ctx, l, *before, parent); err != nil || !lists {
+		return nil
+	}
+	return before
 }
