@@ -181,6 +181,7 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 			err = errors.Join(err, j.source.Close())
 		}
 	}()
+	j.source = j.unsignedDir()
 	chosen, err := j.copier.choose(ctx, j.source, srcSys)
 	if err != nil {
 		return nil, err
@@ -251,7 +252,7 @@ func (j *job) openDestination(ctx context.Context, sys *types.SystemContext) (ty
 // mayBeSigned reports whether the source can have signatures.
 func (j *job) mayBeSigned() bool {
 	switch j.source.(type) {
-	case *layoutSource, *registrySource, *ociArchiveSource, *dockerArchiveSource:
+	case *layoutSource, *registrySource, *ociArchiveSource, *dockerArchiveSource, *dirSource:
 		return false
 	}
 	if j.src.transport == "dir" {
