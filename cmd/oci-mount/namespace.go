@@ -43,19 +43,42 @@ func currentForm() store.Form {
 
 // readMap reads uid_map or gid_map: "inside outside size" in each line.
 func readMap(path string) (idmap.Map, error) {
-	data, err := os.ReadFile(path)
+	// The kernel gives the whole map, at most 340 lines, to one read.
+	buf := make([]byte, 340*len("4294967295 4294967295 4294967295\n"))
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("read id map: %w", err)
+		return nil, fmt.Errorf("read id map %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return nil, fmt.Errorf("read id map %s: %w", path, err)
 	}
 	var m idmap.Map
-	for line := range bytes.Lines(data) {
-		var r idmap.Range
-		if _, err := fmt.Sscan(string(line), &r.Container, &r.Host, &r.Size); err != nil {
-			return nil, fmt.Errorf("read id map %s: %w", path, err)
+	for line := range bytes.Lines(buf[:n]) {
+		r, err := parseRange(strings.Fields(string(line)))
+		if err != nil {
+			return nil, fmt.Errorf("read id map %s: line %q: %w", path, line, err)
 		}
 		m = append(m, r)
 	}
 	return m, nil
+}
+
+// parseRange reads the three numbers of a line.
+func parseRange(fields []string) (idmap.Range, error) {
+	var numbers [3]uint32
+	if len(fields) != len(numbers) {
+		return idmap.Range{}, errors.New("not three numbers")
+	}
+	for i, field := range fields {
+		n, err := strconv.ParseUint(field, 10, 32)
+		if err != nil {
+			return idmap.Range{}, err
+		}
+		numbers[i] = uint32(n)
+	}
+	return idmap.Range{Container: numbers[0], Host: numbers[1], Size: numbers[2]}, nil
 }
 
 // onlyRoot reports whether root is the only id there is, so that no file can

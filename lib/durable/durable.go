@@ -23,10 +23,12 @@ const TempPrefix = ".oci-tmp-"
 
 // SyncDir makes the names in the directory durable.
 func SyncDir(dir string) error {
-	f, err := os.Open(dir)
+	// os.Open would try to wait for the directory in epoll first.
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return &fs.PathError{Op: "open", Path: dir, Err: err}
 	}
+	f := os.NewFile(uintptr(fd), dir)
 	return errors.Join(f.Sync(), f.Close())
 }
 
