@@ -67,15 +67,33 @@ func TestParallelMountsOfAColdCache(t *testing.T) {
 		}
 	}
 	runTool(t, root, "--rm", "--all")
+}
+
+// TestHundredMounts: a hundred mounts of one image stand at a time, made and
+// removed while others are.
+func TestHundredMounts(t *testing.T) {
+	needRoot(t)
+	const mounts = 100
+	image, root := layoutOf(t, 3)+":t", filepath.Join(t.TempDir(), "root")
+	made := make([]string, mounts)
+	var group sync.WaitGroup
 	for i := range mounts {
 		group.Go(func() {
-			// Made and removed while others are.
-			m, err := tool(t, "--root", root, image).Output()
+			m, err := tool(t, "--root", root, image).CombinedOutput()
 			if err != nil {
-				t.Errorf("mount %d: %v", i, err)
+				t.Errorf("mount %d: %v\n%s", i, err, m)
 				return
 			}
-			if out, err := tool(t, "--root", root, "--rm", strings.TrimSpace(string(m))).CombinedOutput(); err != nil {
+			made[i] = strings.TrimSpace(string(m))
+		})
+	}
+	group.Wait()
+	for i, m := range made {
+		if names, err := os.ReadDir(m + "/d"); err != nil || len(names) != 3 {
+			t.Errorf("mount %d shows %v, %v", i, names, err)
+		}
+		group.Go(func() {
+			if out, err := tool(t, "--root", root, "--rm", m).CombinedOutput(); err != nil {
 				t.Errorf("remove %d: %v\n%s", i, err, out)
 			}
 		})
