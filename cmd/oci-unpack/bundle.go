@@ -55,6 +55,7 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 	if err := staging.Publish(ctx); err != nil {
 		return err
 	}
+	p.summary(inv, made)
 	if err := inv.Records().Write(p.record(final)); err != nil {
 		return errors.Join(err, bundle.RemoveAll(final))
 	}
@@ -71,9 +72,11 @@ func mergeInto(ctx context.Context, inv *cli.Invocation, p plan) error {
 	if err := inv.Records().Check(dir); err != nil {
 		return err
 	}
-	if _, err := p.runConfined(ctx, inv, dir, "."); err != nil {
+	made, err := p.runConfined(ctx, inv, dir, ".")
+	if err != nil {
 		return err
 	}
+	p.summary(inv, made)
 	return inv.Records().Write(p.record(dir))
 }
 

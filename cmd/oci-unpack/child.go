@@ -39,6 +39,7 @@ type report struct {
 	Placeholders []layer.Placeholder `json:"placeholders,omitempty"`
 	Skipped      int                 `json:"skipped,omitempty"`
 	Restarted    bool                `json:"restarted,omitempty"`
+	Totals       []layer.LayerTotal  `json:"totals,omitempty"`
 }
 
 // message is what it says meanwhile.
@@ -81,7 +82,7 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 			return nil, err
 		}
 	}
-	return report{Placeholders: result.Placeholders, Skipped: result.Skipped, Restarted: result.Restarted}, nil
+	return report{Placeholders: result.Placeholders, Skipped: result.Skipped, Restarted: result.Restarted, Totals: result.Totals}, nil
 }
 
 // tuneCollector has memory collected early: the tree in memory is what lives

@@ -33,6 +33,7 @@ func newProgress(inv *cli.Invocation, layers []layer.Layer) *progress {
 }
 
 func (p *progress) set(read int64) {
+	read = min(read, p.total) // what had to be read twice does not count
 	switch p.form {
 	case "json":
 		line, err := json.Marshal(map[string]any{"tool": name, "event": "progress", "read": read, "total": p.total})

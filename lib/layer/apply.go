@@ -23,6 +23,7 @@ type applier struct {
 	ordinal int32
 	logical int64 // bytes of the files of this layer, holes included
 	parts   []string
+	totals  []LayerTotal
 
 	// followed says that a path led through a symlink.
 	followed bool
@@ -73,6 +74,7 @@ func (a *applier) layerFrom(i int, r *tarReader) error {
 	for {
 		e, err := r.Next()
 		if err != nil {
+			a.total(i)
 			return err
 		}
 		if err := a.entry(e, r); err != nil {
@@ -80,6 +82,14 @@ func (a *applier) layerFrom(i int, r *tarReader) error {
 		}
 		a.ordinal++
 	}
+}
+
+// total notes what the layer that was just read amounts to.
+func (a *applier) total(i int) {
+	for len(a.totals) <= i {
+		a.totals = append(a.totals, LayerTotal{})
+	}
+	a.totals[i] = LayerTotal{Entries: int(a.ordinal), Bytes: a.logical}
 }
 
 // forget drops the cached directory.

@@ -142,8 +142,18 @@ type Result struct {
 	Skipped int
 	// Restarted says that the layers had to be applied bottom-up.
 	Restarted bool
+	// Totals are what the layers amount to, lowest first.
+	Totals []LayerTotal
 
 	tree *applier
+}
+
+// LayerTotal is what a layer amounts to.
+type LayerTotal struct {
+	// Entries are those of the archive, whiteouts included.
+	Entries int `json:"entries"`
+	// Bytes is the size of its files.
+	Bytes int64 `json:"bytes"`
 }
 
 // Placeholder is a device that NoDevices has made an empty file.

@@ -54,6 +54,7 @@ func (p *planner) layerFrom(i int, r *tarReader) error {
 			}
 		}
 		if err != nil {
+			p.total(i)
 			return err
 		}
 		if err := p.entry(e, r); err != nil {

@@ -37,7 +37,7 @@ func Unpack(ctx context.Context, src Source, layers []Layer, rootfs string, opt 
 	if !opt.BottomUp && !opt.Existing && !opt.KeepDirlinks && opt.Trace == nil && len(layers) > 1 {
 		p, err := topDown(ctx, src, layers, rootfs, opt)
 		if err == nil {
-			return &Result{tree: p.applier, Placeholders: p.placeholders(), Skipped: p.skipped}, nil
+			return &Result{tree: p.applier, Placeholders: p.placeholders(), Skipped: p.skipped, Totals: p.totals}, nil
 		}
 		if !errors.Is(err, errAwkward) {
 			return nil, err
@@ -51,7 +51,7 @@ func Unpack(ctx context.Context, src Source, layers []Layer, rootfs string, opt 
 	if err != nil {
 		return nil, err
 	}
-	return &Result{tree: a, Placeholders: a.placeholders(), Restarted: restarted}, nil
+	return &Result{tree: a, Placeholders: a.placeholders(), Restarted: restarted, Totals: a.totals}, nil
 }
 
 // once drops a warning that was given before: layers may be read twice.
