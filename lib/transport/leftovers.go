@@ -143,7 +143,7 @@ func removeVacant(path string, drop func()) {
 	if err != nil {
 		return
 	}
-	defer dir.Close() //nolint:errcheck // it was opened for its lock
+	defer dir.Close()
 	if flock(dir, unix.LOCK_EX) != nil || !namesNothing(filepath.Join(path, ispec.ImageIndexFile)) {
 		return
 	}

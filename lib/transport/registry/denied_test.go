@@ -30,7 +30,8 @@ func TestDenied(t *testing.T) {
 		want, hint string
 	}{
 		{
-			"no credentials", `Basic realm="cave"`, registry.Config{},
+			"no credentials", `Basic realm="cave"`,
+			registry.Config{},
 			"GET /v2/repo/manifests/1: the registry HOST wants credentials", missing,
 		},
 		{
@@ -38,7 +39,8 @@ func TestDenied(t *testing.T) {
 			"GET /v2/repo/manifests/1: the registry HOST refuses the credentials of ali: 401 Unauthorized (denied: go away)", rejected,
 		},
 		{
-			"wrong bearer token", `Basic realm="cave"`, registry.Config{Token: secret},
+			"wrong bearer token", `Basic realm="cave"`,
+			registry.Config{Token: secret},
 			"GET /v2/repo/manifests/1: the registry HOST refuses the bearer token: 401 Unauthorized (denied: go away)",
 			"get a new one for --src-registry-token or --dest-registry-token, or give an account with --creds USER",
 		},
@@ -47,19 +49,23 @@ func TestDenied(t *testing.T) {
 			"GET /v2/repo/manifests/1: the registry HOST answers 401 Unauthorized, and asks for neither password nor token", "",
 		},
 		{
-			"anonymous token", `Bearer realm="TOKENS",service="s"`, registry.Config{},
+			"anonymous token", `Bearer realm="TOKENS",service="s"`,
+			registry.Config{},
 			"GET /v2/repo/manifests/1: the registry HOST wants credentials", missing,
 		},
 		{
-			"no anonymous token", `Bearer realm="TOKENS?deny",service="s"`, registry.Config{},
+			"no anonymous token", `Bearer realm="TOKENS?deny",service="s"`,
+			registry.Config{},
 			"token server TOKENHOST of the registry HOST wants credentials", missing,
 		},
 		{
-			"token without rights", `Bearer realm="TOKENS",service="s"`, registry.Config{Username: "ali", Password: secret, TokenHosts: []string{"TOKENHOST"}},
+			"token without rights", `Bearer realm="TOKENS",service="s"`,
+			registry.Config{Username: "ali", Password: secret, TokenHosts: []string{"TOKENHOST"}},
 			"GET /v2/repo/manifests/1: the registry HOST refuses the credentials of ali: 401 Unauthorized (denied: go away)", rejected,
 		},
 		{
-			"no token for the password", `Bearer realm="TOKENS?deny",service="s"`, registry.Config{Username: "ali", Password: secret, TokenHosts: []string{"TOKENHOST"}},
+			"no token for the password", `Bearer realm="TOKENS?deny",service="s"`,
+			registry.Config{Username: "ali", Password: secret, TokenHosts: []string{"TOKENHOST"}},
 			"token server TOKENHOST: it refuses the credentials of ali: 401 Unauthorized (denied: no token)", rejected,
 		},
 		{
