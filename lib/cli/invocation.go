@@ -2,11 +2,13 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -144,22 +146,27 @@ func (inv *Invocation) Steps() *explain.Printer {
 	p := explain.NewPrinter(inv.Err, form)
 	p.Color(inv.Log.color)
 	if inv.Bool("step") {
-		p.Pause(waitForEnter)
+		p.Pause(func(explain.Step) error { return waitForEnter(inv.Context.Context) })
 	}
 	return p
 }
 
 // waitForEnter asks on the terminal itself: stdin and stdout are the pipe's.
-func waitForEnter(explain.Step) error {
+// A signal ends the waiting.
+func waitForEnter(ctx context.Context) error {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
 	if err != nil {
 		return fault.Hint(fmt.Errorf("wait for Enter: %w", err), "--step needs a terminal; use -x without it")
 	}
 	defer tty.Close()
+	defer context.AfterFunc(ctx, func() { _ = tty.SetReadDeadline(time.Now()) })()
 	if _, err := tty.WriteString("-- Enter to go on, Ctrl-C to stop --"); err != nil {
 		return fmt.Errorf("wait for Enter: %w", err)
 	}
 	if _, err := bufio.NewReader(tty).ReadString('\n'); err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		return fmt.Errorf("wait for Enter: %w", err)
 	}
 	return nil
