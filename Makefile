@@ -27,6 +27,7 @@ FUZZTIME   ?= 60s
 POINTS     ?= 10000
 BENCH      ?=
 IMAGE      ?=
+VULNDB     ?=
 
 TOOLS   := $(notdir $(wildcard cmd/oci-*))
 PAGES   := $(wildcard man/*.md)
@@ -39,6 +40,7 @@ LESSONS := $(wildcard scripts/labs/*.sh scripts/labs/*.check)
 MD2MAN := build/tools/go-md2man
 LINTER := build/tools/golangci-lint
 NFPM   := build/tools/nfpm
+GOVULN := build/tools/govulncheck
 DISTRIBUTION := build/tools/registry
 
 .DEFAULT_GOAL := help
@@ -74,13 +76,17 @@ test: ## run the tests; as root also those that mount and run containers
 
 .PHONY: race
 race: ## run the tests of lib under the race detector (needs gcc)
-	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./lib/...
+	# With cgo the storage library would want the headers of btrfs.
+	CGO_ENABLED=1 GOFLAGS='$(GOFLAGS),exclude_graphdriver_btrfs' $(GO) test -race $(TESTFLAGS) ./lib/...
 
 .PHONY: cover
-cover: ## run the tests and print the coverage of each package
-	mkdir -p build
-	$(GO) test $(TESTFLAGS) -coverpkg=./lib/...,./cmd/... -coverprofile=build/coverage.out ./...
-	$(GO) tool cover -func=build/coverage.out | tail -n 1
+cover: ## run the tests, print their coverage, and name the files below 70 %
+	scripts/build-runc --unless-found
+	scripts/cover
+
+.PHONY: vuln
+vuln: $(GOVULN) ## look for known vulnerabilities; VULNDB=file:///DIR is an offline database
+	$(GOVULN) $(if $(VULNDB),-db '$(VULNDB)') ./cmd/...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
@@ -165,3 +171,6 @@ $(NFPM): scripts/tools/dist/go.sum
 
 $(DISTRIBUTION): scripts/tools/registry/go.sum scripts/tools/registry/main.go
 	cd scripts/tools/registry && GOFLAGS= $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ .
+
+$(GOVULN): scripts/tools/vuln/go.sum
+	cd scripts/tools/vuln && GOFLAGS= $(GO) build -trimpath -ldflags '-s -w' -o ../../../$@ golang.org/x/vuln/cmd/govulncheck
