@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 const aclAccess = "system.posix_acl_access"
@@ -43,7 +45,7 @@ func TestACLsAreMapped(t *testing.T) {
 		t.Skip("needs a file system with ACLs below " + work)
 	}
 	layout, bundle := filepath.Join(work, "img"), filepath.Join(work, "b")
-	writeImage(t, layout, nil, []tarEntry{dir("."), file("shared", "x").xattr(aclAccess, userACL(5, 6))})
+	writeImage(t, layout, nil, []testimage.Entry{testimage.Dir("."), testimage.File("shared", "x", testimage.Xattr(aclAccess, userACL(5, 6)))})
 	maps := []string{"--uid-map", "0:100000:1000", "--gid-map", "0:200000:1000"}
 	runOut(t, tool(t, "oci-unpack"), append(maps, "oci:"+layout+":base", bundle)...)
 	shared := filepath.Join(bundle, "rootfs", "shared")

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 // rawImage returns the index entry, the manifest and the config of a tag as
@@ -41,13 +43,13 @@ func TestDockersFamilyStaysTogether(t *testing.T) {
 		dockerLayer    = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 	)
 	layout := filepath.Join(t.TempDir(), "img")
-	writeImage(t, layout, nil, []tarEntry{file("f", "x")})
+	writeImage(t, layout, nil, []testimage.Entry{testimage.File("f", "x")})
 	base, config := readImage(t, layout, "base")
 	raw, err := json.Marshal(map[string]any{
 		"architecture": "amd64", "os": "linux", "rootfs": config.RootFS, "docker_version": "20.10", "config": map[string]any{"Tty": false},
 	})
 	must(t, err)
-	desc := writeBlob(t, layout, dockerConfig, raw)
+	desc := testimage.Blob(t, layout, dockerConfig, raw)
 	layer := base.Layers[0]
 	layer.MediaType, layer.Annotations = dockerLayer, map[string]string{"of": "the layer"}
 	manifest, err := json.Marshal(map[string]any{
@@ -55,7 +57,7 @@ func TestDockersFamilyStaysTogether(t *testing.T) {
 		"config": map[string]any{"mediaType": dockerConfig, "digest": desc.Digest, "size": desc.Size, "annotations": map[string]string{"of": "the config"}},
 	})
 	must(t, err)
-	entry := writeBlob(t, layout, dockerManifest, manifest)
+	entry := testimage.Blob(t, layout, dockerManifest, manifest)
 	entry.Platform = &ispec.Platform{OS: "linux", Architecture: "amd64"}
 	entry.Annotations = map[string]string{ispec.AnnotationRefName: "docker"}
 	index, err := json.Marshal(map[string]any{"schemaVersion": 2, "manifests": []any{entry}, "kept": "yes"})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/tar"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 // epoch is later than all of the base image and earlier than the tests, so
@@ -22,25 +23,25 @@ import (
 const epoch = 1_500_000_000
 
 // baseImage has of each kind something to be changed, in two layers.
-func baseImage() [][]tarEntry {
-	return [][]tarEntry{
+func baseImage() [][]testimage.Entry {
+	return [][]testimage.Entry{
 		{
-			dir("."), dir("etc"), file("etc/passwd", "root:x:0:0::/:/bin/sh\n"), file("etc/doomed", "x"), file("etc/empty", ""),
-			dir("etc/conf.d"), file("etc/conf.d/a", "a"), file("etc/conf.d/b", "b"),
-			dir("usr"), dir("usr/bin"), file("usr/bin/tool", "#!tool").mode(0o755),
-			file("usr/bin/setuid", "s").mode(0o4755).owner(7, 8),
-			symlink("bin", "usr/bin"), symlink("usr/bin/sh", "tool"), symlink("dangling", "/no/where"),
-			dir("tmp").mode(0o1777), dir("root").mode(0o700),
-			dir("deep"), dir("deep/1"), dir("deep/1/2"), dir("deep/1/2/3"), file("deep/1/2/3/leaf", "leaf"), file("deep/1/2/other", "o"),
-			file("link1", "linked"), hardlink("link2", "link1"), hardlink("deep/link3", "link1"),
-			file("attr", "a").xattr("user.one", "1").xattr("user.two", "2"),
-			dir("attrdir").xattr("user.dir", "d"),
-			node(tar.TypeFifo, "fifo", 0, 0), node(tar.TypeChar, "null", 1, 3), node(tar.TypeBlock, "disk", 128, 42),
-			file("data", strings.Repeat("0123456789abcdef", 8192)),
+			testimage.Dir("."), testimage.Dir("etc"), testimage.File("etc/passwd", "root:x:0:0::/:/bin/sh\n"), testimage.File("etc/doomed", "x"), testimage.File("etc/empty", ""),
+			testimage.Dir("etc/conf.d"), testimage.File("etc/conf.d/a", "a"), testimage.File("etc/conf.d/b", "b"),
+			testimage.Dir("usr"), testimage.Dir("usr/bin"), testimage.File("usr/bin/tool", "#!tool", testimage.Mode(0o755)),
+			testimage.File("usr/bin/setuid", "s", testimage.Mode(0o4755), testimage.Owner(7, 8)),
+			testimage.Symlink("bin", "usr/bin"), testimage.Symlink("usr/bin/sh", "tool"), testimage.Symlink("dangling", "/no/where"),
+			testimage.Dir("tmp", testimage.Mode(0o1777)), testimage.Dir("root", testimage.Mode(0o700)),
+			testimage.Dir("deep"), testimage.Dir("deep/1"), testimage.Dir("deep/1/2"), testimage.Dir("deep/1/2/3"), testimage.File("deep/1/2/3/leaf", "leaf"), testimage.File("deep/1/2/other", "o"),
+			testimage.File("link1", "linked"), testimage.Hardlink("link2", "link1"), testimage.Hardlink("deep/link3", "link1"),
+			testimage.File("attr", "a", testimage.Xattr("user.one", "1"), testimage.Xattr("user.two", "2")),
+			testimage.Dir("attrdir", testimage.Xattr("user.dir", "d")),
+			testimage.Fifo("fifo"), testimage.Char("null", 1, 3), testimage.Block("disk", 128, 42),
+			testimage.File("data", strings.Repeat("0123456789abcdef", 8192)),
 		},
 		{
-			dir("opt"), file("opt/second", "2"), file("etc/.wh.doomed", ""), file("etc/conf.d/b", "b of the second layer"),
-			dir("deep"), dir("deep/1"), file("deep/1/new", "n"),
+			testimage.Dir("opt"), testimage.File("opt/second", "2"), testimage.File("etc/.wh.doomed", ""), testimage.File("etc/conf.d/b", "b of the second layer"),
+			testimage.Dir("deep"), testimage.Dir("deep/1"), testimage.File("deep/1/new", "n"),
 		},
 	}
 }

@@ -24,10 +24,10 @@ func (p *plan) summary(inv *cli.Invocation, made *report) {
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for i, t := range made.Totals {
 		l := p.layers[i]
-		fmt.Fprintf(table, "%d\t%s\t%d entries\t%s\t%s packed\t  %s\n",
+		_, _ = fmt.Fprintf(table, "%d\t%s\t%d entries\t%s\t%s packed\t  %s\n",
 			i+1, size(t.Bytes), t.Entries, bar(t.Bytes, most), size(l.Descriptor.Size), short(l.Descriptor.Digest.Encoded()))
 	}
-	fmt.Fprintf(table, "\t%s\tin all\t\t\t\n", size(all))
+	_, _ = fmt.Fprintf(table, "\t%s\tin all\t\t\t\n", size(all))
 	// Neither a table nor its terminal is anybody's result.
 	_ = table.Flush()
 	_, _ = io.WriteString(inv.Err, text.String())

@@ -23,7 +23,7 @@ type applier struct {
 	ordinal int32
 	logical int64 // bytes of the files of this layer, holes included
 	parts   []string
-	totals  []LayerTotal
+	totals  []Total
 
 	// followed says that a path led through a symlink.
 	followed bool
@@ -74,7 +74,7 @@ func (a *applier) layerFrom(i int, r *tarReader) error {
 	for {
 		e, err := r.Next()
 		if err != nil {
-			a.total(i)
+			a.sumUp(i)
 			return err
 		}
 		if err := a.entry(e, r); err != nil {
@@ -84,12 +84,12 @@ func (a *applier) layerFrom(i int, r *tarReader) error {
 	}
 }
 
-// total notes what the layer that was just read amounts to.
-func (a *applier) total(i int) {
+// sumUp notes what the layer that was just read amounts to.
+func (a *applier) sumUp(i int) {
 	for len(a.totals) <= i {
-		a.totals = append(a.totals, LayerTotal{})
+		a.totals = append(a.totals, Total{})
 	}
-	a.totals[i] = LayerTotal{Entries: int(a.ordinal), Bytes: a.logical}
+	a.totals[i] = Total{Entries: int(a.ordinal), Bytes: a.logical}
 }
 
 // forget drops the cached directory.

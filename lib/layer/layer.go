@@ -143,13 +143,13 @@ type Result struct {
 	// Restarted says that the layers had to be applied bottom-up.
 	Restarted bool
 	// Totals are what the layers amount to, lowest first.
-	Totals []LayerTotal
+	Totals []Total
 
 	tree *applier
 }
 
-// LayerTotal is what a layer amounts to.
-type LayerTotal struct {
+// Total is what a layer amounts to.
+type Total struct {
 	// Entries are those of the archive, whiteouts included.
 	Entries int `json:"entries"`
 	// Bytes is the size of its files.

@@ -54,7 +54,7 @@ func (p *planner) layerFrom(i int, r *tarReader) error {
 			}
 		}
 		if err != nil {
-			p.total(i)
+			p.sumUp(i)
 			return err
 		}
 		if err := p.entry(e, r); err != nil {
