@@ -39,6 +39,10 @@ type mounter struct {
 	form  store.Form
 	// userXattr: the process lives in a user namespace.
 	userXattr bool
+	// byHand: the steps become a script, and nothing is done.
+	byHand bool
+	// places are where the steps mount single layers.
+	places []string
 }
 
 func newMounter(p plan, inv *cli.Invocation) *mounter {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/explain"
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
@@ -22,6 +25,7 @@ func dryRun(ctx context.Context, inv *cli.Invocation, p plan) error {
 	if err != nil {
 		return err
 	}
+	m.byHand = true
 	if err := m.explain(source, image, true); err != nil || p.Program == nil {
 		return err
 	}
@@ -34,20 +38,29 @@ func (m *mounter) explain(source *layout.Layout, image *layout.Image, fresh bool
 	if !m.steps.Enabled() {
 		return nil
 	}
+	if fresh {
+		if err := m.bundleStep(); err != nil {
+			return err
+		}
+	}
 	paths, err := m.fillSteps(source, layersOf(image))
 	if err != nil {
 		return err
 	}
-	if fresh {
-		if err := m.bundleSteps(paths); err != nil {
+	if paths, err = m.lowerSteps(paths); err != nil {
+		return err
+	}
+	if fresh && !m.ReadOnly {
+		if err := m.upperStep(paths); err != nil {
 			return err
 		}
 	}
 	return m.mountStep(paths)
 }
 
-// fillSteps print how the layers come into the store, and return their
-// directories, the topmost first.
+// fillSteps print how the layers come into the store, and return where they
+// are, the topmost first. A script keeps those that it extracts in the bundle:
+// the store has notes beside each layer that tar does not write.
 func (m *mounter) fillSteps(source *layout.Layout, layers []layer.Layer) ([]string, error) {
 	var paths []string
 	for i, l := range layers {
@@ -59,6 +72,9 @@ func (m *mounter) fillSteps(source *layout.Layout, layers []layer.Layer) ([]stri
 		if !ok {
 			if entry.Path, err = m.store.Dir(key); err != nil {
 				return nil, err
+			}
+			if m.byHand {
+				entry.Path = filepath.Join(m.Bundle, "layers", l.DiffID.Encoded())
 			}
 			if err := m.extractStep(source, l, i, entry.Path); err != nil {
 				return nil, err
@@ -109,24 +125,82 @@ func (m *mounter) extractStep(source *layout.Layout, l layer.Layer, i int, dir s
 	})
 }
 
-// bundleSteps print how the bundle is made.
-func (m *mounter) bundleSteps(paths []string) error {
+// bundleStep prints how the bundle is made.
+func (m *mounter) bundleStep() error {
 	b := bundle.Bundle{Dir: m.Bundle}
 	dirs := []string{b.Rootfs()}
 	if !m.ReadOnly {
 		dirs = append(dirs, filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir))
 	}
 	command := "mkdir -p -m 700 " + explain.Quote(b.Dir) + "\nmkdir " + explain.Quote(dirs...)
-	if !m.ReadOnly && len(paths) > 0 {
-		upper := explain.Quote(filepath.Join(b.Dir, bundle.UpperDir))
-		command += "\nchmod --reference=" + explain.Quote(paths[0]) + " " + upper +
-			"\nchown --reference=" + explain.Quote(paths[0]) + " " + upper +
-			"\ntouch -r " + explain.Quote(paths[0]) + " " + upper
+	if m.Size > 0 {
+		upper, work := filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir)
+		inner := filepath.Join(work, bundle.UpperDir)
+		command += fmt.Sprintf("\nmount -t tmpfs -o size=%d,mode=0700 %s %s", m.Size, overlay.Source, explain.Quote(work)) +
+			"\nmkdir -m 700 " + explain.Quote(inner, filepath.Join(work, bundle.WorkDir)) +
+			"\nmount --bind " + explain.Quote(inner, upper)
+	}
+	return m.steps.Step(explain.Step{Action: "make the bundle", Command: command, Why: "what is changed goes into upper"})
+}
+
+// upperStep prints how the upper directory gets the metadata of the root.
+func (m *mounter) upperStep(paths []string) error {
+	if len(paths) == 0 {
+		return nil
+	}
+	upper := filepath.Join(m.Bundle, bundle.UpperDir)
+	var commands []string
+	for _, command := range []string{"chmod", "chown", "touch"} {
+		commands = append(commands, command+" --reference="+explain.Quote(paths[0])+" "+explain.Quote(upper))
 	}
 	return m.steps.Step(explain.Step{
-		Action: "make the bundle", Command: command,
-		Why: "the root directory keeps the mode, owner and time that the image gives it; what is changed goes into upper",
+		Action: "dress the upper directory", Command: strings.Join(commands, "\n"),
+		Why: "the root directory keeps the mode, owner and time that the image gives it",
 	})
+}
+
+// lowerSteps print how layers that cannot be stacked as they are get mounts of
+// their own, and return where all are. oci-mount itself passes such mounts to
+// the kernel detached; mount(8) needs places for them.
+func (m *mounter) lowerSteps(paths []string) ([]string, error) {
+	var commands []string
+	lowers := slices.Clone(paths)
+	for i, path := range paths {
+		place := filepath.Join(m.Bundle, "lower", strconv.Itoa(len(paths)-i))
+		image := strings.HasSuffix(path, ".erofs")
+		if !image && len(m.IDMap) == 0 {
+			continue
+		}
+		commands = append(commands, "mkdir -p "+explain.Quote(place))
+		if image {
+			commands = append(commands, "mount -t erofs -o ro,loop "+explain.Quote(path, place))
+			path = place
+		}
+		if len(m.IDMap) > 0 {
+			commands = append(commands, "mount --bind -o "+explain.Quote("X-mount.idmap="+idmapOption(m.IDMap))+" "+explain.Quote(path, place))
+			if image {
+				m.places = append(m.places, place) // one on the other
+			}
+		}
+		lowers[i] = place
+		m.places = append(m.places, place)
+	}
+	if len(commands) == 0 {
+		return lowers, nil
+	}
+	return lowers, m.steps.Step(explain.Step{
+		Action: "mount the layers by themselves", Command: strings.Join(commands, "\n"),
+		Why: "an image file is no directory, and mapped ids belong to a mount", Ref: "mount(8), X-mount.idmap of util-linux 2.39",
+	})
+}
+
+// idmapOption is the id map as mount(8) takes it: TYPE:MOUNT:HOST:RANGE.
+func idmapOption(ids idmap.Map) string {
+	words := make([]string, len(ids))
+	for i, r := range ids {
+		words[i] = fmt.Sprintf("b:%d:%d:%d", r.Container, r.Host, r.Size)
+	}
+	return strings.Join(words, " ")
 }
 
 // mountStep prints the mount(8) command.
@@ -136,6 +210,9 @@ func (m *mounter) mountStep(paths []string) error {
 	words := []string{"lowerdir=" + strings.Join(paths, ":")}
 	if !m.ReadOnly {
 		s.Upper, s.Work = filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir)
+		if m.Size > 0 {
+			s.Upper, s.Work = filepath.Join(s.Work, bundle.UpperDir), filepath.Join(s.Work, bundle.WorkDir)
+		}
 	} else {
 		words = append([]string{"ro"}, words...)
 	}
@@ -154,6 +231,12 @@ func (m *mounter) mountStep(paths []string) error {
 func (m *mounter) programStep() error {
 	b := bundle.Bundle{Dir: m.Bundle}
 	command := "(cd " + explain.Quote(b.Dir) + " && OCI_BUNDLE=" + explain.Quote(b.Dir) + " " + explain.Quote(m.Program...) + ")\numount " + explain.Quote(b.Rootfs())
+	if m.Size > 0 {
+		command += "\numount " + explain.Quote(filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir))
+	}
+	if len(m.places) > 0 {
+		command += "\numount " + explain.Quote(m.places...)
+	}
 	if m.Private {
 		command += "\nrm -r -- " + explain.Quote(b.Dir)
 	}

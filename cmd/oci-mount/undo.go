@@ -72,7 +72,7 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 	if len(state.Mounts) == 0 {
 		return fault.Hint(fault.NotFound("bundle %s was not made by %s", b.Dir, name), "remove a bundle of oci-unpack with: rm -r %s", b.Dir)
 	}
-	if err := u.explain(b); err != nil || u.inv.DryRun() {
+	if err := u.explain(b, state); err != nil || u.inv.DryRun() {
 		return err
 	}
 	lock, err := lockBundle(b)
@@ -179,13 +179,17 @@ func appendNew(list []string, word string) []string {
 }
 
 // explain prints the commands a person would type.
-func (u *undoer) explain(b *bundle.Bundle) error {
+func (u *undoer) explain(b *bundle.Bundle, state *bundle.State) error {
 	lazy := ""
 	if u.inv.Bool("lazy") {
 		lazy = "-l "
 	}
+	var commands []string
+	for _, m := range slices.Backward(state.Mounts) {
+		commands = append(commands, "umount "+lazy+explain.Quote(filepath.Join(b.Dir, m.Target)))
+	}
 	err := u.steps.Step(explain.Step{
-		Action: "unmount the root file system", Command: "umount " + lazy + explain.Quote(b.Rootfs()),
+		Action: "unmount the root file system", Command: strings.Join(commands, "\n"),
 		Why: "what was changed stays in " + bundle.UpperDir, Ref: "umount(8)",
 	})
 	if err == nil && u.remove {
