@@ -13,13 +13,13 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 )
 
@@ -73,31 +73,21 @@ func setup(t *testing.T, env *testscript.Env) error {
 	return nil
 }
 
-const nobody = 65534
-
 // letNobodyIn lets another user reach the test's directory and the binaries,
 // and gives him a home.
 func letNobodyIn(env *testscript.Env, binaries string) error {
 	first, _, _ := strings.Cut(strings.TrimPrefix(env.Getenv("PATH"), binaries+":"), ":")
-	var errs []error
-	for _, dir := range []string{binaries, first, env.WorkDir} {
-		for ; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
-			errs = append(errs, os.Chmod(dir, 0o755))
-		}
-	}
 	home := filepath.Join(env.WorkDir, "nobody")
-	return errors.Join(append(errs, os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody),
+	return errors.Join(testimage.LetNobodyIn(home, binaries, first),
 		exec.Command("cp", "-r", filepath.Join(env.WorkDir, "img"), home).Run(),
-		exec.Command("chown", "-R", fmt.Sprintf("%d:%d", nobody, nobody), home).Run())...)
+		exec.Command("chown", "-R", fmt.Sprintf("%d:%d", testimage.Nobody, testimage.Nobody), home).Run())
 }
 
 // cmdAsNobody runs a command as an ordinary user in his home.
 func cmdAsNobody(ts *testscript.TestScript, neg bool, args []string) {
 	home := filepath.Join(ts.Getenv("WORK"), "nobody")
-	cmd := exec.Command("env", append([]string{"-i", "PATH=" + ts.Getenv("PATH"), "HOME=" + home, "OCI_ROOT=" + home + "/state"}, args...)...)
-	cmd.Dir = home
+	cmd := testimage.AsNobody(home, []string{"PATH=" + ts.Getenv("PATH"), "OCI_ROOT=" + home + "/state"}, args...)
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}}}
 	err := cmd.Run()
 	if (err != nil) != neg {
 		ts.Fatalf("%v: %v", args, err)

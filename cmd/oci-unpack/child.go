@@ -39,7 +39,7 @@ type report struct {
 	Placeholders []layer.Placeholder `json:"placeholders,omitempty"`
 	Skipped      int                 `json:"skipped,omitempty"`
 	Restarted    bool                `json:"restarted,omitempty"`
-	Totals       []layer.Total  `json:"totals,omitempty"`
+	Totals       []layer.Total       `json:"totals,omitempty"`
 }
 
 // message is what it says meanwhile.

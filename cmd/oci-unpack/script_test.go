@@ -1,23 +1,21 @@
 package main
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"oci-unpack": main})
 }
-
-const nobody = 65534
 
 func TestScripts(t *testing.T) {
 	if os.Geteuid() != 0 {
@@ -35,17 +33,8 @@ func TestScripts(t *testing.T) {
 // setup makes the layout "img", and lets another user reach it and the tool.
 func setup(t *testing.T, env *testscript.Env) error {
 	writeImages(t, filepath.Join(env.WorkDir, "img"))
-	var errs []error
-	for dir := env.WorkDir; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
-		errs = append(errs, os.Chmod(dir, 0o755))
-	}
 	first, _, _ := strings.Cut(env.Getenv("PATH"), ":")
-	for dir := first; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
-		errs = append(errs, os.Chmod(dir, 0o755))
-	}
-	home := filepath.Join(env.WorkDir, "nobody")
-	errs = append(errs, os.Mkdir(home, 0o700), os.Chown(home, nobody, nobody))
-	return errors.Join(errs...)
+	return testimage.LetNobodyIn(filepath.Join(env.WorkDir, "nobody"), first)
 }
 
 // cmdTree checks what is below a directory: "tree DIR PATH...", sorted.
@@ -99,11 +88,8 @@ func cmdLeft(ts *testscript.TestScript, neg bool, _ []string) {
 
 // cmdAsNobody runs a command as an ordinary user, whose home is $WORK/nobody.
 func cmdAsNobody(ts *testscript.TestScript, neg bool, args []string) {
-	home := filepath.Join(ts.Getenv("WORK"), "nobody")
-	cmd := exec.Command("env", append([]string{"-i", "PATH=" + ts.Getenv("PATH"), "HOME=" + home}, args...)...)
-	cmd.Dir = home
+	cmd := testimage.AsNobody(filepath.Join(ts.Getenv("WORK"), "nobody"), []string{"PATH=" + ts.Getenv("PATH")}, args...)
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{}}}
 	if err := cmd.Run(); (err != nil) != neg {
 		ts.Fatalf("%v: %v", args, err)
 	}
