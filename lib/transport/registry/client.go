@@ -55,9 +55,8 @@ type Client struct {
 	config Config
 	http   *http.Client
 
-	scheme    sync.Once
-	schemeErr error
-	origin    *url.URL
+	scheme sync.Mutex // of origin, until it is known
+	origin *url.URL
 
 	auth authorizer
 }
@@ -109,40 +108,51 @@ func New(config Config) *Client {
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // base is the origin of the registry. Where plain HTTP is allowed, one request
-// finds out which scheme it speaks, HTTPS first.
+// finds out which scheme it speaks, HTTPS first. While it answers to neither,
+// the question stays open for the next try.
 func (c *Client) base(ctx context.Context) (*url.URL, error) {
-	c.scheme.Do(func() {
-		c.origin = &url.URL{Scheme: "https", Host: c.config.Host}
-		if !c.config.Insecure {
-			return
-		}
-		probe := *c.origin
-		probe.Path = "/v2/"
-		err := c.probe(ctx, probe.String())
-		if err == nil || context.Cause(ctx) != nil {
-			c.schemeErr = context.Cause(ctx)
-			return
-		}
-		plain := probe
-		plain.Scheme = "http"
-		if c.probe(ctx, plain.String()) == nil {
-			c.origin.Scheme = "http"
-		}
-	})
-	return c.origin, c.schemeErr
+	c.scheme.Lock()
+	defer c.scheme.Unlock()
+	if c.origin != nil {
+		return c.origin, nil
+	}
+	secure := &url.URL{Scheme: "https", Host: c.config.Host}
+	plain := &url.URL{Scheme: "http", Host: c.config.Host}
+	if !c.config.Insecure {
+		c.origin = secure
+		return secure, nil
+	}
+	secureErr := c.probe(ctx, secure)
+	if secureErr == nil {
+		c.origin = secure
+		return secure, nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return nil, cause
+	}
+	plainErr := c.probe(ctx, plain)
+	switch {
+	case plainErr == nil:
+		c.origin = plain
+		return plain, nil
+	case passes(plainErr):
+		return nil, plainErr
+	default:
+		return nil, secureErr
+	}
 }
 
 // probe sends one request without credentials; any answer will do.
-func (c *Client) probe(ctx context.Context, address string) error {
+func (c *Client) probe(ctx context.Context, origin *url.URL) error {
 	ctx, cancel := context.WithTimeout(ctx, c.config.StallTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, origin.JoinPath("/v2/").String(), http.NoBody)
 	if err != nil {
 		return err
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return err
+		return clean(err)
 	}
 	return res.Body.Close()
 }
@@ -232,7 +242,7 @@ func (c *Client) attempt(ctx context.Context, r *request) (*answer, error) {
 func (c *Client) send(ctx context.Context, r *request) (*answer, error) {
 	origin, err := c.base(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", r.what(), err)
 	}
 	target := r.location
 	if target == nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -279,6 +280,31 @@ func TestNobodyListens(t *testing.T) {
 	_, err := c.Manifest(context.Background(), "x", "y", nil)
 	if !errors.Is(err, fault.ErrTemporary) {
 		t.Errorf("Manifest = %v, want temporary", err)
+	}
+}
+
+// A registry that is not up at the first try is found at the next one, by plain
+// HTTP where that is allowed.
+func TestSlowToRise(t *testing.T) {
+	t.Parallel()
+	f := newFaulty(t)
+	var mu sync.Mutex
+	dials := 0
+	c := registry.New(registry.Config{
+		Host: strings.TrimPrefix(f.URL, "http://"), Insecure: true, Retries: 3, Backoff: time.Millisecond,
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			mu.Lock()
+			dials++
+			down := dials <= 4
+			mu.Unlock()
+			if down {
+				address = "127.0.0.1:1"
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+	})
+	if _, err := c.Manifest(context.Background(), "ok", "latest", nil); err != nil {
+		t.Errorf("Manifest = %v", err)
 	}
 }
 
