@@ -32,7 +32,8 @@ type listed struct {
 	made    time.Time
 }
 
-// list prints the mounts: a table for people, records with --json or -0.
+// list prints the mounts: a table for people, with a picture of the images on
+// a terminal; records with --json or -0.
 func list(ctx context.Context, inv *cli.Invocation) error {
 	if len(inv.Operands) > 0 {
 		return inv.Usage("--list takes no operand")
@@ -60,7 +61,11 @@ func list(ctx context.Context, inv *cli.Invocation) error {
 	}
 	table := tabwriter.NewWriter(inv.Out, 0, 0, 2, ' ', 0)
 	_, err = io.WriteString(table, text.String())
-	if err := errors.Join(err, table.Flush()); err != nil {
+	err = errors.Join(err, table.Flush())
+	if err == nil && inv.StdoutIsTerminal() {
+		err = drawImages(inv.Out, rows)
+	}
+	if err != nil {
 		return fmt.Errorf("print the list: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -118,6 +119,17 @@ func (s *Store) Lookup(key Key) (entry Entry, ok bool, err error) {
 		return e, true, nil
 	}
 	return Entry{}, false, nil
+}
+
+// EntryAt returns the entry whose path is known from elsewhere, such as the
+// list of a mount's lower directories.
+func EntryAt(path string) Entry {
+	base, image := strings.CutSuffix(path, imageSuffix)
+	algorithm, hex := filepath.Base(filepath.Dir(base)), filepath.Base(base)
+	return Entry{
+		Key:  Key{Digest: digest.NewDigestFromEncoded(digest.Algorithm(algorithm), hex)},
+		Path: path, Image: image, base: base,
+	}
 }
 
 // Sidecar decodes what Fill was given for the entry.
