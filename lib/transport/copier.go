@@ -104,32 +104,40 @@ type job struct {
 // Copy copies the image src to dst, both TRANSPORT:NAME.
 func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
 	begin := time.Now()
+	from, err := c.parse(src, source)
+	if err != nil {
+		return nil, err
+	}
+	to, err := c.parse(dst, destination)
+	if err != nil {
+		return nil, err
+	}
+	defer to.release()
+	result, err := c.tries(ctx, from, to)
+	if err != nil {
+		to.abandon()
+		return nil, fmt.Errorf("copy %s to %s: %w", src, dst, err)
+	}
+	result.Duration = time.Since(begin)
+	return result, nil
+}
+
+// tries copies until it succeeds, or has failed for good.
+func (c *Copier) tries(ctx context.Context, src, dst *target) (*Result, error) {
 	for try := 0; ; try++ {
-		j := &job{copier: c, tracker: newTracker(c.options.Progress)}
-		var err error
-		if j.src, err = c.parse(src, source); err != nil {
-			return nil, err
-		}
-		if j.dst, err = c.parse(dst, destination); err != nil {
-			return nil, err
-		}
+		j := &job{copier: c, src: src, dst: dst, tracker: newTracker(c.options.Progress)}
 		result, err := j.run(ctx)
-		if err != nil {
-			j.dst.abandon()
-		}
-		j.dst.release()
 		if err == nil {
-			result.Duration = time.Since(begin)
 			return result, nil
 		}
 		if cause := context.Cause(ctx); cause != nil {
-			return nil, fmt.Errorf("copy %s to %s: %w", src, dst, cause)
+			return nil, cause
 		}
-		err = fmt.Errorf("copy %s to %s: %w", src, dst, classify(err))
+		err = classify(err)
 		if try >= c.options.retries() || !j.retriable() || !errors.Is(err, fault.ErrTemporary) {
 			return nil, err
 		}
-		c.options.note("%v; trying again (%d of %d)", err, try+1, c.options.retries())
+		c.options.note("copy %s to %s: %v; trying again (%d of %d)", src, dst, err, try+1, c.options.retries())
 		if err := pause(ctx, time.Second<<min(try, 5)); err != nil {
 			return nil, err
 		}

@@ -25,8 +25,6 @@ type layoutDestination struct {
 	layout *layout.Layout
 	// had remembers the blobs that this copy wrote or re-hashed.
 	had sync.Map // digest.Digest → int64, the size
-	// stored are the paths of the blobs that this copy wrote.
-	stored sync.Map // string → struct{}
 	// top is the descriptor to tag.
 	top ispec.Descriptor
 	// platform is the image's own, known after Commit.
@@ -44,9 +42,13 @@ func (r *layoutRef) create(ctx context.Context) (*layoutDestination, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &layoutDestination{ref: r, layout: l}
-	claim.destination, r.claim = d, claim
-	return d, nil
+	if earlier := r.claim; earlier != nil {
+		// It is another try of the same copy.
+		claim.fresh = claim.fresh || earlier.fresh
+		earlier.release()
+	}
+	r.claim = claim
+	return &layoutDestination{ref: r, layout: l}, nil
 }
 
 // Reference is what was asked for.
@@ -153,7 +155,7 @@ func (d *layoutDestination) TryReusingBlob(ctx context.Context, info types.BlobI
 func (d *layoutDestination) keep(desc ispec.Descriptor) {
 	d.had.Store(desc.Digest, desc.Size)
 	if path, err := d.layout.BlobPath(desc.Digest); err == nil {
-		d.stored.Store(path, struct{}{})
+		d.ref.stored.Store(path, struct{}{})
 	}
 }
 
@@ -208,6 +210,7 @@ func (d *layoutDestination) Commit(ctx context.Context, _ types.UnparsedImage) e
 		return err
 	}
 	d.committed = true
+	d.ref.claim.fresh = false
 	return nil
 }
 

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"go.podman.io/image/v5/image"
 	ocilayout "go.podman.io/image/v5/oci/layout"
@@ -20,6 +21,8 @@ type layoutRef struct {
 	shared string
 	// claim is set once the layout has been opened for writing.
 	claim *claim
+	// stored are the paths of the blobs that were written.
+	stored sync.Map // string → struct{}
 }
 
 func (c *Copier) newLayoutRef(ref layout.Reference, end side) (*layoutRef, error) {

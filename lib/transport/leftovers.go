@@ -47,7 +47,7 @@ func unmake(dirs []string) {
 // abandon takes away what a copy that failed has made for its destination.
 func (t *target) abandon() {
 	if r, ok := t.ref.(*layoutRef); ok && r.claim != nil {
-		r.claim.abandon()
+		r.abandon()
 	}
 	if t.vacant {
 		entries, _ := os.ReadDir(t.name)
@@ -61,7 +61,7 @@ func (t *target) abandon() {
 // release ends the use of the destination.
 func (t *target) release() {
 	if r, ok := t.ref.(*layoutRef); ok && r.claim != nil {
-		_ = r.claim.marker.Close()
+		r.claim.release()
 	}
 }
 
@@ -69,11 +69,13 @@ func (t *target) release() {
 // lock on the file oci-layout, so that none takes a layout away that it made
 // while others write into it.
 type claim struct {
-	destination *layoutDestination
-	marker      *os.File
-	// fresh says that the layout was made for this copy, where nothing was.
+	marker *os.File
+	// fresh says that the layout was made for this copy, where nothing was,
+	// and names nothing yet.
 	fresh bool
 }
+
+func (c *claim) release() { _ = c.marker.Close() }
 
 // claimLayout opens the layout for writing, and makes it when it is not there.
 func (r *layoutRef) claimLayout(ctx context.Context) (*layout.Layout, *claim, error) {
@@ -128,12 +130,11 @@ func flock(f *os.File, how int) error {
 
 // abandon takes away a layout that was made for this copy, unless others use
 // it, too, or have put something into it.
-func (c *claim) abandon() {
-	d := c.destination
-	if !c.fresh || d.committed || unix.Flock(int(c.marker.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+func (r *layoutRef) abandon() {
+	if !r.claim.fresh || unix.Flock(int(r.claim.marker.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return
 	}
-	removeVacant(d.ref.ref.Dir, d.dropStored)
+	removeVacant(r.ref.Dir, r.dropStored)
 }
 
 // removeVacant removes what makes a layout, under its lock, when nothing has a
@@ -173,11 +174,11 @@ func namesNothing(path string) bool {
 // dropStored removes the blobs that this copy has stored; those that it found
 // in a directory of blobs for several layouts, or stored there, others may
 // have found as well.
-func (d *layoutDestination) dropStored() {
-	if d.ref.shared != "" {
+func (r *layoutRef) dropStored() {
+	if r.shared != "" {
 		return
 	}
-	d.stored.Range(func(key, _ any) bool {
+	r.stored.Range(func(key, _ any) bool {
 		if path, ok := key.(string); ok {
 			_ = os.Remove(path)
 		}
