@@ -16,6 +16,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/oci-plumbing/oci-plumbing/internal/testimage"
 )
 
 // packing is how the blob of a layer of a test image is made.
@@ -150,4 +152,12 @@ func writeImages(t *testing.T, dir string) {
 	writeImage(t, dir, "links", host, testLayer{"dir/ dir/a=1 link->dir", asGzip}, testLayer{"link/ link/b=2", asGzip})
 	writeImage(t, dir, "through", host, testLayer{"etc/ s->/etc", asGzip}, testLayer{"s/file=1", asGzip})
 	writeImage(t, dir, "empty", host)
+	testimage.Write(t, dir, "owned", testimage.Image{Layers: [][]testimage.Entry{{
+		testimage.Dir("d", testimage.Owner(1000, 1001), testimage.Mode(0o2775)),
+		testimage.File("d/su", "s", testimage.Mode(0o4755)),
+		testimage.File("d/f", "f", testimage.Owner(1000, 5)),
+		testimage.Hardlink("d/g", "d/f"),
+		testimage.Symlink("s", "d", testimage.Owner(5, 1000)),
+		testimage.File("cap", "c", testimage.Owner(5, 5), testimage.Xattr("security.capability", "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
+	}}})
 }

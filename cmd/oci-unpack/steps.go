@@ -18,9 +18,9 @@ import (
 
 // printScript prints the script that makes the same tree.
 func printScript(ctx context.Context, inv *cli.Invocation, p plan) error {
-	if p.options.Rootless || len(p.options.UIDMap)+len(p.options.GIDMap) > 0 {
-		return fault.Hint(fault.Usage("--dry-run: tar cannot map owners, so that there is no script for it"),
-			"as root and without maps: %s --dry-run ...", name)
+	if p.options.Rootless || p.options.NoDevices {
+		return fault.Hint(fault.Usage("--dry-run: tar cannot keep owners and devices that only root can make, so that there is no script for it"),
+			"as root: %s --dry-run ...", name)
 	}
 	return p.explain(ctx, inv)
 }
@@ -42,12 +42,18 @@ func (p *plan) explain(ctx context.Context, inv *cli.Invocation) error {
 		return fault.Hint(fault.Refused("a layer writes through a symlink of the image: a script would follow it out of the tree"),
 			"%s itself resolves such links inside the tree", name)
 	}
+	if outline.NamesIDs && p.mapped() && inv.DryRun() {
+		return fault.Refused("an ACL of the image names users or groups, which a script cannot map")
+	}
 	w := &stepWriter{plan: p, steps: steps, perEntry: inv.Log.Verbose(1)}
 	w.begin()
 	for i := range p.layers {
 		w.layer(i, &outline.Layers[i])
 	}
 	w.directories(outline.Dirs)
+	if p.mapped() {
+		w.owners(outline)
+	}
 	w.end()
 	return w.err
 }

@@ -2,8 +2,11 @@ package layer
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 )
 
 // Outline is what layers would do, for a script that does the same by hand.
@@ -13,6 +16,13 @@ type Outline struct {
 	// Dirs are the directories of the merged tree, in the order of their
 	// paths, "." first.
 	Dirs []OutlineDir
+	// UIDs and GIDs are the owners in the image, sorted.
+	UIDs, GIDs []uint32
+	// Privileged are the files that lose something when their owner is
+	// changed, in the order of their paths.
+	Privileged []OutlineFile
+	// NamesIDs tells that an ACL names users or groups.
+	NamesIDs bool
 	// FollowsLinks tells that an entry goes through a symlink of the image.
 	// A shell that did the same would leave the tree where the link does.
 	FollowsLinks bool
@@ -36,6 +46,13 @@ type OutlineDir struct {
 	MTime time.Time
 	// Implied tells that no entry describes it.
 	Implied bool
+}
+
+// OutlineFile is a file with setuid or setgid bits, or capabilities.
+type OutlineFile struct {
+	Path       string
+	Mode       uint32
+	Capability string // the attribute's value, "" for none
 }
 
 // Describe reads the layers as Unpack would, verifies them, and tells what
@@ -64,7 +81,10 @@ func Describe(ctx context.Context, src Source, layers []Layer, opt Options) (*Ou
 	for i := range o.Layers {
 		slices.Sort(o.Layers[i].Removed)
 	}
+	uids, gids := map[uint32]bool{}, map[uint32]bool{}
 	err := a.root.walkSorted(func(n *node, path string) error {
+		uids[n.ino.uid], gids[n.ino.gid] = true, true
+		o.privileges(n, path)
 		if n.dir != nil {
 			o.Dirs = append(o.Dirs, OutlineDir{
 				Path: path, Mode: uint32(n.ino.mode), Implied: n.explicit == never,
@@ -73,7 +93,21 @@ func Describe(ctx context.Context, src Source, layers []Layer, opt Options) (*Ou
 		}
 		return nil
 	})
+	o.UIDs, o.GIDs = slices.Sorted(maps.Keys(uids)), slices.Sorted(maps.Keys(gids))
 	return o, err
+}
+
+func (o *Outline) privileges(n *node, path string) {
+	f := OutlineFile{Path: path, Mode: uint32(n.ino.mode)}
+	for _, x := range n.ino.more().xattrs {
+		if x.name == "security.capability" {
+			f.Capability = x.value
+		}
+		o.NamesIDs = o.NamesIDs || idmap.IsACL(x.name) && idmap.NamesIDs(x.value)
+	}
+	if n.ino.kind == flagRegular && (f.Mode&0o6000 != 0 || f.Capability != "") {
+		o.Privileged = append(o.Privileged, f)
+	}
 }
 
 // recorder is a store that notes what is removed.
