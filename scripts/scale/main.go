@@ -50,7 +50,7 @@ func start() error {
 	flag.StringVar(&s.images, "images", "build/scale/images", "`DIR` to keep the made images in")
 	flag.StringVar(&out, "out", "build/scale/result", "`DIR` of the result: result.md, result.json and a picture of each curve")
 	flag.IntVar(&s.runs, "runs", 3, "at most `N` runs of each point, of which the least counts; long ones run once")
-	flag.BoolVar(&s.quick, "quick", false, "few and small points, in a tmpfs: done within a minute")
+	flag.BoolVar(&s.quick, "quick", false, "few and small points, each once and in a tmpfs: done within a minute")
 	flag.BoolVar(&s.full, "full", false, "the largest points, too: 10^6 files, 10 GB, 200 containers")
 	flag.BoolVar(&s.tmpfs, "tmpfs", false, "work in a tmpfs in place of a fresh ext4")
 	flag.BoolVar(&list, "list", false, "print the curves")
@@ -74,7 +74,9 @@ func start() error {
 	case os.Geteuid() != 0:
 		return errors.New("the scale test mounts file systems: run it as root")
 	}
-	s.tmpfs = s.tmpfs || s.quick
+	if s.quick {
+		s.tmpfs, s.runs = true, 1
+	}
 	var err error
 	if s.measure, err = measure.NewRunner(s.work); err != nil {
 		return err
