@@ -119,6 +119,7 @@ func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
 		return nil, fmt.Errorf("copy %s to %s: %w", src, dst, err)
 	}
 	result.Duration = time.Since(begin)
+	result.takeBack = to.takeBack
 	return result, nil
 }
 

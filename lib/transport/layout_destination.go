@@ -210,7 +210,6 @@ func (d *layoutDestination) Commit(ctx context.Context, _ types.UnparsedImage) e
 		return err
 	}
 	d.committed = true
-	d.ref.claim.fresh = false
 	return nil
 }
 

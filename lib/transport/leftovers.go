@@ -65,13 +65,28 @@ func (t *target) release() {
 	}
 }
 
+// takeBack is abandon for a copy that had succeeded, and whose name has been
+// taken back since.
+func (t *target) takeBack() {
+	r, ok := t.ref.(*layoutRef)
+	if !ok || r.claim == nil {
+		return
+	}
+	marker, err := os.Open(r.claim.marker.Name())
+	if err != nil {
+		return
+	}
+	r.claim.marker = marker
+	t.abandon()
+	t.release()
+}
+
 // claim is a destination that uses a layout. While it lasts, it holds a shared
 // lock on the file oci-layout, so that none takes a layout away that it made
 // while others write into it.
 type claim struct {
 	marker *os.File
-	// fresh says that the layout was made for this copy, where nothing was,
-	// and names nothing yet.
+	// fresh says that the layout was made for this copy, where nothing was.
 	fresh bool
 }
 

@@ -178,7 +178,8 @@ type Result struct {
 	// Duration is the wall time.
 	Duration time.Duration
 
-	undo func(context.Context) error
+	undo     func(context.Context) error
+	takeBack func()
 }
 
 // Blob is one blob of a Result.
@@ -201,11 +202,15 @@ func (r *Result) Bytes() int64 {
 }
 
 // Undo takes back the name that the copy set, when nobody has learned of it:
-// the tag of a layout gets back what it named before. What has been pushed or
-// written elsewhere stays.
+// the tag of a layout gets back what it named before, and a layout that was
+// made for the copy goes. What has been pushed or written elsewhere stays.
 func (r *Result) Undo(ctx context.Context) error {
 	if r.undo == nil {
 		return nil
 	}
-	return r.undo(ctx)
+	if err := r.undo(ctx); err != nil {
+		return err
+	}
+	r.takeBack()
+	return nil
 }
