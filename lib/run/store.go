@@ -379,10 +379,24 @@ func readOutcome(status *os.File) (Outcome, bool, error) {
 
 // Forget removes the directory of the container.
 func (c *Container) Forget() error {
-	if err := os.RemoveAll(c.Dir()); err != nil {
+	if err := removeWhole(c.Dir()); err != nil {
 		return fmt.Errorf("forget container %s: %w", c.ID, err)
 	}
 	return nil
+}
+
+// removeWhole removes the directory of a container. It goes under a name that
+// the sweep knows first: half a directory would take the ID, and be about no
+// container.
+func removeWhole(dir string) error {
+	gone, err := os.MkdirTemp(filepath.Dir(dir), tempPrefix)
+	if err != nil {
+		return os.RemoveAll(dir) // better in steps than not at all
+	}
+	if err := unix.Rename(dir, gone); err != nil && !errors.Is(err, unix.ENOENT) {
+		return errors.Join(fmt.Errorf("rename %s: %w", dir, err), os.Remove(gone))
+	}
+	return os.RemoveAll(gone)
 }
 
 // Age is the time since the container was created.

@@ -262,7 +262,7 @@ func (s *supervisor) abandon() error {
 	if s.rec.Remove && s.events.Undo != nil {
 		errs = append(errs, s.events.Undo(s.rec.Bundle))
 	}
-	errs = append(errs, s.claim.status.Close(), os.RemoveAll(s.claim.dir))
+	errs = append(errs, s.claim.status.Close(), removeWhole(s.claim.dir))
 	return errors.Join(errs...)
 }
 
@@ -333,7 +333,7 @@ func (s *supervisor) conclude(o Outcome) Outcome {
 		s.events.warn("%v", err)
 	}
 	if !s.plan.keeps() {
-		if err := os.RemoveAll(s.claim.dir); err != nil {
+		if err := removeWhole(s.claim.dir); err != nil {
 			s.events.warn("forget container %s: %v", s.rec.ID, err)
 		}
 	}

@@ -29,7 +29,7 @@ func leaks(e *env) error {
 	if mountErr == nil && len(mounts) > 0 {
 		mountErr = fmt.Errorf("still mounted: %s", strings.Join(mounts, ", "))
 	}
-	return errors.Join(err, mountErr, strays(e.dir), empty(e.path("tmp")))
+	return errors.Join(err, mountErr, strays(e.dir), empty(e.path("tmp")), e.records())
 }
 
 // processes finds those with the mark, or with the container's ID in their
@@ -65,6 +65,16 @@ func (e *env) cgroups() error {
 	}
 	if len(found) > 0 {
 		return fmt.Errorf("a cgroup is left: %s", strings.Join(found, ", "))
+	}
+	return nil
+}
+
+// records finds what oci-run knows of the container, whole or not.
+func (e *env) records() error {
+	for _, dir := range []string{"/run/oci-plumbing/containers/", "/run/runc/"} {
+		if _, err := os.Lstat(dir + e.id); err == nil {
+			return fmt.Errorf("left: %s", dir+e.id)
+		}
 	}
 	return nil
 }

@@ -215,6 +215,7 @@ var operations = []operation{
 		},
 		argv:  deleted,
 		check: noneButDone,
+		tidy:  forget,
 		made:  func(e *env) bool { return forget(e) == nil },
 	},
 }
