@@ -34,8 +34,12 @@ func TestScripts(t *testing.T) {
 			"count":    cmdCount,
 		},
 		Condition: func(name string) (bool, error) {
-			if name == "erofs" {
+			switch name {
+			case "erofs":
 				return tryImage(t.TempDir()) == nil, nil
+			case "fuse":
+				_, err := os.Stat("/dev/fuse")
+				return err == nil, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},

@@ -22,11 +22,11 @@ func openContext(kind string) (*fsContext, error) {
 	fd, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
 	switch {
 	case errors.Is(err, unix.ENOSYS):
-		return nil, fmt.Errorf("open a %s mount: %w", kind, errNoMountAPI)
+		return nil, fmt.Errorf("open a mount of type %s: %w", kind, errNoMountAPI)
 	case errors.Is(err, unix.ENODEV):
-		return nil, fmt.Errorf("open a %s mount: the kernel does not know the file system: %w", kind, err)
+		return nil, fmt.Errorf("open a mount of type %s: the kernel does not know the file system: %w", kind, err)
 	case err != nil:
-		return nil, fmt.Errorf("open a %s mount: %w", kind, err)
+		return nil, fmt.Errorf("open a mount of type %s: %w", kind, err)
 	}
 	return &fsContext{fd: fd, kind: kind}, nil
 }
