@@ -13,8 +13,8 @@ import (
 )
 
 // drawImages draws, for people, each image of the list once: its layers as
-// they are stacked, the topmost first, with the size of their files and the number of
-// entries.
+// they are stacked, the topmost first, with the size of their files and the
+// number of entries.
 func drawImages(out io.Writer, rows []listed) error {
 	var text strings.Builder
 	seen := make(map[string]bool)

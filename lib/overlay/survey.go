@@ -169,7 +169,8 @@ func (s *Survey) visit(i int, at anchor, path string, n *node) error {
 	if k != merging && k != opaque || len(n.children) == 0 {
 		return nil
 	}
-	if at.depth++; at.depth == maxReach {
+	at.depth++
+	if at.depth == maxReach {
 		fd, err := openFrom(at.fd, l, path)
 		if err != nil {
 			return err
