@@ -43,7 +43,7 @@ func newSweep(bin, work string) (*sweep, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sweep{bin: bin, work: work, image: filepath.Join(work, "image"), jobs: 2, counts: make(map[string]map[string]int), needs: make(map[string]usage)}
+	s := &sweep{bin: bin, work: work, image: filepath.Join(work, "image"), jobs: 3, counts: make(map[string]map[string]int), needs: make(map[string]usage)}
 	if err := s.makeImages(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
