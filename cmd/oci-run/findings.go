@@ -1,8 +1,9 @@
 package main
 
 import (
+	"errors"
+
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/run"
 	"github.com/oci-plumbing/oci-plumbing/lib/spec"
 )
 
@@ -10,11 +11,13 @@ import (
 // cause, the others their company.
 const maxFindings = 3
 
-// withFindings adds to a refusal of the runtime what oci-genspec --check
-// objects to the config: a runtime stops at the first thing, and often tells
-// only the system call that failed. A config that runs is not checked.
+// withFindings adds to the failure of a start what oci-genspec --check objects
+// to the config: a runtime stops at the first thing, and tells often only the
+// system call that failed, and sometimes nothing. A config that runs is not
+// checked.
 func (s *starter) withFindings(err error) error {
-	if run.RuntimeText(err) == "" || s.config == nil {
+	var ended *fault.Status
+	if err == nil || errors.As(err, &ended) && ended.Err == nil {
 		return err
 	}
 	doc, perr := spec.Parse(s.config.Raw())

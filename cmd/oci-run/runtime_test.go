@@ -31,10 +31,10 @@ func runtimes(t *testing.T) []testRuntime {
 	t.Helper()
 	var found []testRuntime
 	dir := t.TempDir()
-	add := func(name, program, wrapper string) {
+	add := func(name, program, wrapper, cure string) {
 		path, err := exec.LookPath(program)
 		if err != nil {
-			t.Logf("no %s: its scripts are skipped (apt-get install %s)", name, filepath.Base(program))
+			t.Logf("no %s: its scripts are skipped; to run them: %s", name, cure)
 			return
 		}
 		if wrapper != "" {
@@ -45,18 +45,18 @@ func runtimes(t *testing.T) []testRuntime {
 		}
 		found = append(found, testRuntime{name, path})
 	}
-	add("runc", "runc", "")
+	add("runc", "runc", "", "apt-get install runc")
 	pinned, err := filepath.Abs("../../build/libexec/runc")
 	if err != nil {
 		t.Fatal(err)
 	}
-	add("runc-pinned", pinned, "")
+	add("runc-pinned", pinned, "", "make runc")
 	crun := ""
 	if _, err := os.Stat("/sys/fs/cgroup/unified/cgroup.controllers"); err == nil {
 		crun = crunWrapper
 	}
-	add("crun", "crun", crun)
-	add("runsc", "runsc", runscWrapper)
+	add("crun", "crun", crun, "apt-get install crun")
+	add("runsc", "runsc", runscWrapper, "apt-get install runsc")
 	if len(found) == 0 {
 		t.Skip("no OCI runtime: apt-get install runc")
 	}
