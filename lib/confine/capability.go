@@ -29,7 +29,12 @@ func dropCapabilities() error {
 	}
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET,
 		uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&sets[0])), 0)
-	if errno != 0 && !errors.Is(errno, unix.ENOTSUP) { // with cgo, which only race tests use
+	switch {
+	case errors.Is(errno, unix.ENOTSUP) && raceDetector:
+		return nil
+	case errors.Is(errno, unix.ENOTSUP):
+		return errors.New("drop capabilities: this program was built with cgo, which cannot; build it with CGO_ENABLED=0")
+	case errno != 0:
 		return fmt.Errorf("drop capabilities: %w", errno)
 	}
 	return nil

@@ -66,7 +66,7 @@ func (a *applier) resolve(parts []string, missing func(parent *node, name string
 			if hops > maxHops {
 				return nil, fault.Refused("more than %d symlinks in the path: a loop", maxHops)
 			}
-			target := n.ino.more().link
+			target := n.ino.target()
 			if strings.HasPrefix(target, "/") {
 				cur = a.root
 			}

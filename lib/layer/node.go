@@ -79,6 +79,15 @@ func (ino *inode) more() rare {
 	return *ino.rare
 }
 
+// target is the target of a symlink. It is read while a writer may be at the
+// attributes of the same link, which more would read too.
+func (ino *inode) target() string {
+	if ino.rare == nil {
+		return ""
+	}
+	return ino.rare.link
+}
+
 // own returns the rare things of the inode, for writing.
 func (ino *inode) own() *rare {
 	if ino.rare == nil {

@@ -1,0 +1,4 @@
+package confine
+
+// RaceDetector tells the tests that capabilities are kept.
+const RaceDetector = raceDetector
