@@ -146,7 +146,8 @@ func (c *comparison) one(p *place, rec *mtree.Entry, name string, e *entry) (*No
 	if rec.Type == mtree.Dir {
 		return node, c.directory(p, rec, e, node)
 	}
-	if node.Kind == Unchanged && !node.hashed && !node.candidate {
+	// The kind of a file that is being hashed belongs to the hashers.
+	if !node.hashed && !node.candidate && node.Kind == Unchanged {
 		return nil, nil
 	}
 	return node, nil
