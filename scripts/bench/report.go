@@ -66,7 +66,7 @@ func (r row) text() string {
 		if c.Limit {
 			name = "(" + name + ")"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %d | %.3f | %.3f | %.0f | %s | %s | %s |\n", r.Task, r.Image, name, r.Runs,
+		fmt.Fprintf(&b, "| %s | %s | %s | %d | %.3f | %.3f | %.0f | %s | %s | %s |\n", r.Task, r.Image, strings.ReplaceAll(name, "|", `\|`), r.Runs,
 			c.wall().Seconds(), c.cpu().Seconds(), float64(c.rss())/1024, calls, wall, cpu)
 	}
 	return b.String()
