@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 
 	"golang.org/x/sys/unix"
 
@@ -43,7 +42,7 @@ func fillConfined(ctx context.Context, raw json.RawMessage, send func(any)) (any
 	// Only here, in a process of its own, may the umask be changed: files
 	// then get their mode by being made.
 	unix.Umask(0)
-	tuneCollector(j.Layers)
+	layer.TuneCollector(j.Layers, 50)
 	source, err := layout.Open(j.Layout)
 	if err != nil {
 		return nil, err
@@ -66,22 +65,6 @@ func fillConfined(ctx context.Context, raw json.RawMessage, send func(any)) (any
 		}
 	}
 	return sides, nil
-}
-
-// tuneCollector has memory collected early: the tree of a layer lives long,
-// the rest is bounded by budgets. Small layers are extracted before a
-// collection would have paid.
-func tuneCollector(layers []layer.Layer) {
-	const small = 4 << 20
-	total := int64(0)
-	for _, l := range layers {
-		total += l.Descriptor.Size
-	}
-	if total <= small {
-		debug.SetGCPercent(400)
-	} else {
-		debug.SetGCPercent(50)
-	}
 }
 
 // extract makes a layer an image file, if that is asked for and can be, or

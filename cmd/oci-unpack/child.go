@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -60,7 +59,7 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 	// Only here, in a process of its own, may the umask be changed: files
 	// then get their mode by being made.
 	unix.Umask(0)
-	tuneCollector(j.Layers)
+	layer.TuneCollector(j.Layers, 25)
 	images, err := layout.Open(j.Layout)
 	if err != nil {
 		return nil, err
@@ -83,22 +82,6 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 		}
 	}
 	return report{Placeholders: result.Placeholders, Skipped: result.Skipped, Restarted: result.Restarted, Totals: result.Totals}, nil
-}
-
-// tuneCollector has memory collected early: the tree in memory is what lives
-// long, the rest is bounded by budgets. A small image is unpacked before a
-// collection would have paid.
-func tuneCollector(layers []layer.Layer) {
-	const small = 4 << 20
-	total := int64(0)
-	for _, l := range layers {
-		total += l.Descriptor.Size
-	}
-	if total <= small {
-		debug.SetGCPercent(400)
-	} else {
-		debug.SetGCPercent(25)
-	}
 }
 
 // sendProgress sums up, and tells ten times a second.
