@@ -32,6 +32,7 @@ func start(ctx context.Context) (err error) {
 	points := flag.Int("points", 500, "try `N` points: all scenarios once, and system calls that the seed chooses")
 	seed := flag.Uint64("seed", 1, "`NUMBER` that chooses the points")
 	only := flag.String("op", "", "comma-separated `OPERATIONS` and scenarios; all when empty")
+	skip := flag.Int("skip", 0, "leave out the first `N` points, which an earlier run has tried")
 	one := flag.String("point", "", "repeat one `POINT`, as it was printed")
 	bin := flag.String("bin", "bin", "`DIR` of the binaries")
 	work := flag.String("work", "", "work below `DIR` (default a temporary directory)")
@@ -66,7 +67,7 @@ func start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.try(ctx, chosen)
+	return s.try(ctx, chosen[min(max(0, *skip), len(chosen)):])
 }
 
 // able says what is missing.

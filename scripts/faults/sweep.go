@@ -208,6 +208,9 @@ func (t *tally) add(ctx context.Context, what trial, struck bool, err error) {
 		return // it was the sweep that was stopped
 	}
 	t.tried++
+	if t.tried%1_000 == 0 {
+		fmt.Printf("faults: %d points tried, %d failed so far\n", t.tried, t.failed)
+	}
 	if struck {
 		t.struck++
 	}
