@@ -160,4 +160,40 @@ func writeImages(t *testing.T, dir string) {
 		testimage.Symlink("s", "d", testimage.Owner(5, 1000)),
 		testimage.File("cap", "c", testimage.Owner(5, 5), testimage.Xattr("security.capability", "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
 	}}})
+	writeLocked(t, dir)
+}
+
+// writeLocked makes the image "locked": what an ordinary user cannot make, or
+// cannot write to once he has made it.
+func writeLocked(t *testing.T, dir string) {
+	t.Helper()
+	acl := "\x02\x00\x00\x00" + // version 2, then tag, permissions, id
+		"\x01\x00\x07\x00\xff\xff\xff\xff" + "\x04\x00\x05\x00\xff\xff\xff\xff" + "\x20\x00\x05\x00\xff\xff\xff\xff"
+	naming := acl[:12] + "\x02\x00\x04\x00\x05\x00\x00\x00" + acl[12:20] + "\x10\x00\x05\x00\xff\xff\xff\xff" + acl[20:]
+	testimage.Write(t, dir, "locked", testimage.Image{Layers: [][]testimage.Entry{{
+		testimage.Dir("ro", testimage.Mode(0o555), testimage.Owner(3, 4)),
+		testimage.File("ro/gone", "g"),
+		testimage.File("ro/changed", "old", testimage.Mode(0o400)),
+		testimage.Dir("ro/sub", testimage.Mode(0o500)),
+		testimage.File("ro/sub/owned", "o", testimage.Mode(0o444), testimage.Owner(5, 6), testimage.Xattr("user.kept", "k")),
+		testimage.File("none", "n", testimage.Mode(0), testimage.Owner(7, 0)),
+		testimage.Dir("dev"),
+		testimage.Char("dev/null", 1, 3, testimage.Owner(0, 5), testimage.MTime(time.Unix(-2, 7e8))),
+		testimage.Hardlink("dev/nil", "dev/null"),
+		testimage.Block("dev/sda", 8, 0),
+		testimage.Char("implied/by/device", 5, 1),
+		testimage.Fifo("pipe", testimage.Owner(5, 5)),
+		testimage.Symlink("link", "none", testimage.Owner(5, 5)),
+		testimage.Dir("listed", testimage.Xattr("system.posix_acl_default", acl)),
+		testimage.File("naming", "x", testimage.Mode(0o755), testimage.Xattr("system.posix_acl_access", naming)),
+		testimage.File("overlay", "x", testimage.Xattr("user.overlay.opaque", "y"), testimage.Xattr("trusted.overlay.opaque", "y"), testimage.Xattr("trusted.t", "t")),
+		testimage.File("fake", "x", testimage.Xattr("user.rootlesscontainers", "\x08\x01")),
+		testimage.File("cap", "c", testimage.Owner(1, 1), testimage.Mode(0o4755), testimage.Xattr("security.capability", "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
+	}, {
+		testimage.Whiteout("ro/gone"),
+		testimage.File("ro/changed", "new", testimage.Mode(0o200)),
+		testimage.File("dev/sda", "no device any more"),
+		testimage.Dir("shut", testimage.Mode(0)),
+		testimage.File("shut/in", "i"),
+	}}})
 }

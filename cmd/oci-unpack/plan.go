@@ -124,7 +124,7 @@ func (p *plan) setOwners(inv *cli.Invocation) (err error) {
 	if os.Geteuid() != 0 && !mapped && p.tar == "" {
 		o.Rootless = true
 	}
-	o.NoDevices = os.Geteuid() != 0
+	o.NoDevices = os.Geteuid() != 0 && p.tar == "" // an archive holds what no disk of the user can
 	return nil
 }
 

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -18,9 +20,9 @@ import (
 
 // printScript prints the script that makes the same tree.
 func printScript(ctx context.Context, inv *cli.Invocation, p plan) error {
-	if p.options.Rootless || p.options.NoDevices {
-		return fault.Hint(fault.Usage("--dry-run: tar cannot keep owners and devices that only root can make, so that there is no script for it"),
-			"as root: %s --dry-run ...", name)
+	if p.tar != "" && os.Geteuid() != 0 {
+		return fault.Hint(fault.Usage("--dry-run: tar packs what lies on a disk, where only root can make the image's owners and devices"),
+			"as root: %s --dry-run --tar ...; %s --tar itself needs no root", name, name)
 	}
 	return p.explain(ctx, inv)
 }
@@ -42,16 +44,29 @@ func (p *plan) explain(ctx context.Context, inv *cli.Invocation) error {
 		return fault.Hint(fault.Refused("a layer writes through a symlink of the image: a script would follow it out of the tree"),
 			"%s itself resolves such links inside the tree", name)
 	}
-	if outline.NamesIDs && p.mapped() && inv.DryRun() {
+	byRoot := p.mapped() && os.Geteuid() == 0
+	if outline.NamesIDs && byRoot && inv.DryRun() {
 		return fault.Refused("an ACL of the image names users or groups, which a script cannot map")
+	}
+	if outline.HidesDevice && inv.DryRun() {
+		return fault.Refused("a layer has a device and something else at one path: tar would leave out both")
 	}
 	w := &stepWriter{plan: p, steps: steps, perEntry: inv.Log.Verbose(1)}
 	w.begin()
+	if p.mapped() && !byRoot {
+		w.within = inside
+		w.namespace()
+	}
 	for i := range p.layers {
 		w.layer(i, &outline.Layers[i])
 	}
+	w.placeholders(outline.Placeholders)
+	w.attributes(outline.Attributes)
 	w.directories(outline.Dirs)
-	if p.mapped() {
+	if p.options.Rootless {
+		w.modes(outline.Dirs)
+	}
+	if byRoot {
 		w.owners(outline)
 	}
 	w.end()
@@ -63,7 +78,9 @@ type stepWriter struct {
 	plan     *plan
 	steps    *explain.Printer
 	perEntry bool
-	err      error
+	// within precedes the commands that run in the user namespace.
+	within string
+	err    error
 }
 
 func (w *stepWriter) step(s explain.Step) {
@@ -109,10 +126,11 @@ func (w *stepWriter) layer(i int, c *layer.Changes) {
 	if w.perEntry {
 		w.entries(i, c)
 	}
+	w.openDirectories(i)
 	if len(c.Removed) > 0 {
 		w.step(explain.Step{
 			Action:  fmt.Sprintf("layer %d: remove %d paths of lower layers", i+1, len(c.Removed)),
-			Command: commandLines("rm -rf --", below(c.Removed)),
+			Command: w.lines("rm -rf --", below(c.Removed)),
 			Why:     "whiteouts, and what changes its kind", Ref: "image-spec layer.md, Whiteouts",
 		})
 	}
@@ -124,10 +142,27 @@ func (w *stepWriter) layer(i int, c *layer.Changes) {
 	w.step(explain.Step{
 		Action: fmt.Sprintf("layer %d: extract %d entries, %d bytes", i+1, len(c.Entries), c.Bytes),
 		Command: unpacker(l.Descriptor.MediaType) + " " + explain.Quote(blob) +
-			" | tar -x -p --same-owner --numeric-owner --xattrs --xattrs-include='*' --exclude='.wh.*' -f -",
+			" | " + w.within + "tar -x -p" + w.tarFlags() + " --exclude='.wh.*'" + without(c.Devices) + " -f -",
 		Why: fmt.Sprintf("the archive is %s, the blob %s; both are verified", l.DiffID, l.Descriptor.Digest),
 		Ref: "image-spec layer.md, Applying Changesets",
 	})
+}
+
+// tarFlags say what tar keeps of owners and attributes. Rootless all of these
+// are set later; a file that its owner may not write, tar could not dress.
+func (w *stepWriter) tarFlags() string {
+	if w.plan.options.Rootless {
+		return " --no-same-owner"
+	}
+	flags := " --same-owner --numeric-owner --xattrs --xattrs-include='*'"
+	left := []string{"trusted.overlay.*", "user.overlay.*", "security.selinux", "system.nfs4_acl"}
+	if os.Geteuid() != 0 {
+		left = []string{"trusted.*", "user.overlay.*", "security.*", "system.nfs4_acl"}
+	}
+	for _, pattern := range left {
+		flags += " --xattrs-exclude=" + explain.Quote(pattern)
+	}
+	return flags
 }
 
 func unpacker(mediaType string) string {
@@ -166,22 +201,22 @@ func (w *stepWriter) directories(dirs []layer.OutlineDir) {
 		if d.Implied {
 			implied = append(implied, d.Path)
 		}
-		at := strconv.FormatInt(d.MTime.Unix(), 10)
-		if ns := d.MTime.Nanosecond(); ns != 0 {
-			at += fmt.Sprintf(".%09d", ns)
-		}
+		at := timeOf(d.MTime)
 		times[at] = append(times[at], d.Path)
 	}
 	if len(implied) > 0 {
+		command := w.lines("chmod 0755 --", below(implied))
+		if !w.plan.options.Rootless {
+			command = w.lines("chown 0:0 --", below(implied)) + "\n" + command
+		}
 		w.step(explain.Step{
 			Action:  fmt.Sprintf("describe %d directories that no layer describes", len(implied)),
-			Command: commandLines("chown 0:0 --", below(implied)) + "\n" + commandLines("chmod 0755 --", below(implied)),
-			Why:     "else the umask would decide",
+			Command: command, Why: "else the umask would decide",
 		})
 	}
 	var commands []string
 	for _, at := range slices.Sorted(maps.Keys(times)) {
-		commands = append(commands, commandLines("touch -h -d @"+at+" --", below(times[at])))
+		commands = append(commands, w.lines("touch -h -d @"+at+" --", below(times[at])))
 	}
 	w.step(explain.Step{
 		Action: fmt.Sprintf("set the times of %d directories", len(dirs)), Command: strings.Join(commands, "\n"),
@@ -221,12 +256,24 @@ func (w *stepWriter) end() {
 	}
 }
 
-// commandLines spreads the operands over several commands: one line of a
-// command has a limit.
-func commandLines(command string, operands []string) string {
+// timeOf is a time as touch takes it after an @.
+func timeOf(t time.Time) string {
+	sec, ns, sign := t.Unix(), t.Nanosecond(), ""
+	if sec < 0 && ns > 0 { // -2 s and 0.7 s of time(2) are -1.3 s
+		sec, ns, sign = -sec-1, 1e9-ns, "-"
+	}
+	if ns == 0 {
+		return strconv.FormatInt(sec, 10)
+	}
+	return fmt.Sprintf("%s%d.%09d", sign, sec, ns)
+}
+
+// lines spreads the operands over several commands: one line of a command has
+// a limit.
+func (w *stepWriter) lines(command string, operands []string) string {
 	var lines []string
 	for some := range slices.Chunk(operands, 50) {
-		lines = append(lines, command+" "+explain.Quote(some...))
+		lines = append(lines, w.within+command+" "+explain.Quote(some...))
 	}
 	return strings.Join(lines, "\n")
 }

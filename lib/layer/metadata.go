@@ -52,7 +52,7 @@ func (d *disk) setXattrs(ino *inode, set func(name string, value []byte) error) 
 	xattrs := ino.more().xattrs
 	if d.opt.Rootless && (ino.kind == flagRegular || ino.kind == flagDir) {
 		if owner := rootlessOwner(ino.uid, ino.gid); owner != "" {
-			xattrs = append(slices.Clone(xattrs), xattr{rootlessXattr, owner})
+			xattrs = append(slices.Clone(xattrs), xattr{RootlessXattr, owner})
 			slices.SortFunc(xattrs, func(a, b xattr) int { return strings.Compare(a.name, b.name) })
 		}
 	}

@@ -188,9 +188,9 @@ func TestRootlessKeepsOwners(t *testing.T) {
 			continue // locked, as the image says
 		}
 		value := make([]byte, 64)
-		n, err := unix.Getxattr(filepath.Join(root, path), rootlessXattr, value)
+		n, err := unix.Getxattr(filepath.Join(root, path), RootlessXattr, value)
 		if err != nil || string(value[:n]) != want {
-			t.Errorf("%s of %s = %q, %v, want %q", rootlessXattr, path, value[:max(0, n)], err, want)
+			t.Errorf("%s of %s = %q, %v, want %q", RootlessXattr, path, value[:max(0, n)], err, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
@@ -23,6 +24,15 @@ type Outline struct {
 	Privileged []OutlineFile
 	// NamesIDs tells that an ACL names users or groups.
 	NamesIDs bool
+	// Placeholders are the files in place of devices, in the order of their
+	// paths; with Options.NoDevices.
+	Placeholders []OutlinePlaceholder
+	// Attributes are the xattrs, and the owners that are one; with
+	// Options.Rootless. Without root tar cannot set them on every file.
+	Attributes []OutlineAttribute
+	// HidesDevice tells that a layer has a device and something else at one
+	// path, which tar would leave out together.
+	HidesDevice bool
 	// FollowsLinks tells that an entry goes through a symlink of the image.
 	// A shell that did the same would leave the tree where the link does.
 	FollowsLinks bool
@@ -37,6 +47,8 @@ type Changes struct {
 	Entries []TraceEntry
 	// Bytes is the size of its files.
 	Bytes int64
+	// Devices are its paths that get placeholders.
+	Devices []string
 }
 
 // OutlineDir is a directory as it is in the end.
@@ -53,6 +65,20 @@ type OutlineFile struct {
 	Path       string
 	Mode       uint32
 	Capability string // the attribute's value, "" for none
+}
+
+// OutlinePlaceholder is an empty file without permissions and its names.
+type OutlinePlaceholder struct {
+	Paths []string
+	MTime time.Time
+}
+
+// OutlineAttribute is an xattr of what has this mode.
+type OutlineAttribute struct {
+	Path        string
+	Dir         bool
+	Mode        uint32
+	Name, Value string
 }
 
 // Describe reads the layers as Unpack would, verifies them, and tells what
@@ -80,11 +106,17 @@ func Describe(ctx context.Context, src Source, layers []Layer, opt Options) (*Ou
 	o.FollowsLinks = a.followed
 	for i := range o.Layers {
 		slices.Sort(o.Layers[i].Removed)
+		slices.Sort(o.Layers[i].Devices)
 	}
+	placed := map[*inode]int{}
 	uids, gids := map[uint32]bool{}, map[uint32]bool{}
 	err := a.root.walkSorted(func(n *node, path string) error {
 		uids[n.ino.uid], gids[n.ino.gid] = true, true
 		o.privileges(n, path)
+		o.placeholder(n, path, placed)
+		if opt.Rootless {
+			o.attributes(n, path)
+		}
 		if n.dir != nil {
 			o.Dirs = append(o.Dirs, OutlineDir{
 				Path: path, Mode: uint32(n.ino.mode), Implied: n.explicit == never,
@@ -110,11 +142,61 @@ func (o *Outline) privileges(n *node, path string) {
 	}
 }
 
-// recorder is a store that notes what is removed.
+// placeholder notes a device that is none; placed is where each of them is.
+func (o *Outline) placeholder(n *node, path string, placed map[*inode]int) {
+	if n.ino.more().device == 0 {
+		if n.explicit >= 0 {
+			_, both := slices.BinarySearch(o.Layers[n.explicit].Devices, path)
+			o.HidesDevice = o.HidesDevice || both
+		}
+		return
+	}
+	i, ok := placed[n.ino]
+	if !ok {
+		i = len(o.Placeholders)
+		placed[n.ino] = i
+		o.Placeholders = append(o.Placeholders, OutlinePlaceholder{MTime: time.Unix(n.ino.mtime.sec, int64(n.ino.mtime.nsec))})
+	}
+	o.Placeholders[i].Paths = append(o.Placeholders[i].Paths, path)
+}
+
+// attributes notes the owner of the image, and the xattrs.
+func (o *Outline) attributes(n *node, path string) {
+	add := func(name, value string) {
+		o.Attributes = append(o.Attributes, OutlineAttribute{Path: path, Dir: n.dir != nil, Mode: uint32(n.ino.mode), Name: name, Value: value})
+	}
+	file := n.ino.kind == flagRegular || n.ino.kind == flagDir
+	if owner := rootlessOwner(n.ino.uid, n.ino.gid); owner != "" && file {
+		add(RootlessXattr, owner)
+	}
+	for _, x := range n.ino.more().xattrs {
+		if file || !strings.HasPrefix(x.name, "user.") { // xattr(7)
+			add(x.name, x.value)
+		}
+	}
+}
+
+// recorder is a store that notes what is removed, and what only root makes.
 type recorder struct {
 	nowhere
 	outline *Outline
 	tree    *applier
+}
+
+func (r *recorder) changes() *Changes { return &r.outline.Layers[r.tree.layer] }
+
+func (r *recorder) file(n *node, _ *tarReader) error {
+	if n.ino.more().device != 0 {
+		r.changes().Devices = append(r.changes().Devices, n.path())
+	}
+	return nil
+}
+
+func (r *recorder) link(n, target *node) error {
+	if target.ino.more().device != 0 {
+		r.changes().Devices = append(r.changes().Devices, n.path())
+	}
+	return nil
 }
 
 // remove notes what came from lower layers, or stands among it. What this
@@ -123,7 +205,6 @@ func (r *recorder) remove(n *node) error {
 	if n.touched == r.tree.layer {
 		return nil
 	}
-	c := &r.outline.Layers[r.tree.layer]
-	c.Removed = append(c.Removed, n.path())
+	r.changes().Removed = append(r.changes().Removed, n.path())
 	return nil
 }

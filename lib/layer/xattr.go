@@ -11,8 +11,8 @@ import (
 const (
 	trustedOverlay = "trusted.overlay."
 	userOverlay    = "user.overlay."
-	// rootlessXattr holds the owner of the image where the file cannot.
-	rootlessXattr = "user.rootlesscontainers"
+	// RootlessXattr holds the owner of the image where the file cannot.
+	RootlessXattr = "user.rootlesscontainers"
 )
 
 // overlayNamespace is the one that the mount of an extracted layer reads.
@@ -42,7 +42,7 @@ func (a *applier) xattrs(e *entry) []xattr {
 				continue
 			}
 			x.name = escaped
-		case x.name == rootlessXattr && a.opt.Rootless:
+		case x.name == RootlessXattr && a.opt.Rootless:
 			a.opt.Warn("%s: xattr %s of the image is left out, since it would change the owner", e.name, x.name)
 			continue
 		case idmap.IsACL(x.name) && a.opt.Rootless && idmap.NamesIDs(x.value):
@@ -87,7 +87,7 @@ func (a *applier) escape(name string) string {
 	return ns + "overlay." + rest
 }
 
-// rootlessOwner is the value of rootlessXattr: a protobuf message whose
+// rootlessOwner is the value of RootlessXattr: a protobuf message whose
 // fields 1 and 2 are uid and gid, in which 2^32-1 stands for zero.
 func rootlessOwner(uid, gid uint32) string {
 	if uid == 0 && gid == 0 {
