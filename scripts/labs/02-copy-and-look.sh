@@ -3,8 +3,8 @@
 # From a registry into a directory, and from there by hand down to a file.
 . "$LABS/lab.sh"
 
-say "(a registry on this machine, with one image: the lab has pushed it)"
-oci-copy -q --dest-tls-verify=false "oci:$LAB_IMAGE:busybox" "docker://$LAB_REGISTRY/lab02:latest" >/dev/null
+say "(there is a registry on this machine, at \$LAB_REGISTRY, and an image in it: lab02)"
+prepare 'oci-copy -q --dest-tls-verify=false "oci:$LAB_IMAGE:busybox" "docker://$LAB_REGISTRY/lab02:latest"'
 
 if have skopeo; then
 	title "The stock tool: skopeo"
@@ -26,6 +26,7 @@ show 'layer=$(jq -r ".layers[0].digest" store/blobs/$manifest | tr : /)'
 show 'gzip -dc store/blobs/$layer | tar -tvf - >files && head -n 5 files'
 
 title "Between transports"
+say "An archive for docker load, in a file:"
 show 'oci-copy oci:store:busybox docker-archive:image.tar:lab02:latest'
 show 'tar -tf image.tar'
 say "And an archive can go through a pipe, for example through ssh:"

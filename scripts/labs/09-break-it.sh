@@ -1,56 +1,51 @@
 # 09 Break it
 #
 # Each common error, made on purpose: what it says, and how it is mended.
+# Needs root.
 . "$LABS/lab.sh"
 
-oci-copy -q "oci:$LAB_IMAGE:busybox" oci:store:busybox >/dev/null
-# breaks NAME COMMAND: shows an error, and keeps what it said.
-breaks() {
-	printf '%s$ %s%s\n' "$bold" "$2" "$plain"
-	status=0
-	(eval "$2") >"$1.out" 2>"$1.err" || status=$?
-	cat "$1.err"
-	echo "$status" >"$1.status"
-	say "(status $status)"
-}
+say "(there is an image in a layout, store:busybox)"
+prepare 'oci-copy -q "oci:$LAB_IMAGE:busybox" oci:store:busybox'
+
+say "try NAME COMMAND: runs it, and keeps what it prints, what it says and its status."
+show 'try() { name=$1 code=0; shift; sh -c "$*" >$name.out 2>$name.err || code=$?; echo $code >$name.status; cat $name.err; echo "(status $code)"; }'
 
 title "A tag that is not there"
-breaks tag 'oci-unpack store:busibox bundle'
+show 'try tag oci-unpack store:busibox bundle'
 
 title "A registry's name where a layout's belongs"
-breaks registry 'oci-unpack docker://busybox bundle'
+show 'try registry oci-unpack docker://busybox bundle'
 
 title "A damaged blob"
 show 'cp -r store damaged'
 show 'layer=damaged/blobs/$(jq -r ".layers[0].digest" damaged/blobs/$(jq -r ".manifests[0].digest" damaged/index.json | tr : /) | tr : /)'
 show 'printf X | dd of=$layer bs=1 seek=1000 conv=notrunc status=none'
-breaks digest 'oci-unpack damaged:busybox bundle'
+show 'try digest oci-unpack damaged:busybox bundle'
 show 'ls -A'
-say "Nothing half-made is left."
+say "There is no bundle: nothing half-made is left."
 
 title "A program that is not in the image"
-show 'oci-unpack -q store:busybox bundle >/dev/null'
-show 'oci-genspec bundle -- no-such-program >/dev/null'
-breaks notfound 'oci-run -b bundle'
+show 'oci-unpack -q store:busybox bundle'
+show 'oci-genspec -q bundle -- no-such-program'
+show 'try notfound oci-run -b bundle'
 
 title "One that is no program"
-show 'oci-genspec bundle -- /etc/passwd >/dev/null'
-breaks notexec 'oci-run -b bundle'
+show 'oci-genspec -q bundle -- /etc/passwd'
+show 'try notexec oci-run -b bundle'
 
 title "A terminal where there is none"
-show 'oci-genspec --tty bundle -- sh >/dev/null'
-breaks tty 'echo $PWD/bundle | setsid -w oci-run'
+say "(setsid takes the terminal away)"
+show 'oci-genspec -q --tty bundle -- sh'
+show 'try tty "echo $PWD/bundle | setsid -w oci-run"'
 
 title "A pipe whose first command fails"
-breaks pipe 'oci-unpack store:nope other | oci-genspec -- sh | oci-run'
+show 'try pipe "oci-unpack store:nope other | oci-genspec -- sh | oci-run"'
 
 title "An upper directory where the kernel allows none"
-if mount -t overlay 2>/dev/null >&2 || [ "$(id -u)" = 0 ]; then
-	show 'mkdir -p on/lower on/upper on/work on/merged'
-	show 'mount -t overlay overlay -o lowerdir=on/lower,upperdir=on/upper,workdir=on/work on/merged'
-	breaks upper 'oci-mount store:busybox on/merged/bundle'
-	show 'umount on/merged'
-fi
+show 'mkdir -p on/lower on/upper on/work on/merged'
+show 'mount -t overlay overlay -o lowerdir=on/lower,upperdir=on/upper,workdir=on/work on/merged'
+show 'try upper oci-mount store:busybox on/merged/bundle'
+show 'umount on/merged'
 
 title "The bundle is there already"
-breaks taken 'oci-unpack store:busybox bundle'
+show 'try taken oci-unpack store:busybox bundle'

@@ -3,29 +3,46 @@
 set -u
 checks=0 wrong=0
 
-# ok COMMAND NAME [WHY]: runs the command line; NAME says what it shows, WHY
+# right NAME, not_right NAME [WHY]: one result.
+right() {
+	checks=$((checks + 1))
+	printf 'ok %s - %s\n' "$checks" "$1"
+}
+not_right() {
+	checks=$((checks + 1)) wrong=1
+	printf 'not ok %s - %s\n' "$checks" "$1"
+	[ -z "${2-}" ] || printf '# why: %s\n' "$2"
+}
+
+# ok COMMAND NAME WHY: runs the command line; NAME says what it shows, WHY
 # what is wrong when it fails.
 ok() {
-	checks=$((checks + 1))
-	if (eval "$1") >/dev/null 2>&1; then
-		printf 'ok %s - %s\n' "$checks" "$2"
+	if (eval "$1") >/dev/null 2>&1; then right "$2"; else not_right "$2" "$3"; fi
+}
+
+# is GOT WANT NAME WHY: compares two words.
+is() {
+	if [ "$1" = "$2" ]; then
+		right "$3"
 	else
-		wrong=$((wrong + 1))
-		printf 'not ok %s - %s\n' "$checks" "$2"
-		[ $# -lt 3 ] || printf '# why: %s\n' "$3"
+		not_right "$3" "$4"
+		printf '# got:  %s\n# want: %s\n' "${1:-nothing}" "$2"
 	fi
 }
 
-# is GOT WANT NAME [WHY]: compares two words.
-is() {
-	checks=$((checks + 1))
-	if [ "$1" = "$2" ]; then
-		printf 'ok %s - %s\n' "$checks" "$3"
-	else
-		wrong=$((wrong + 1))
-		printf 'not ok %s - %s\n# got:  %s\n# want: %s\n' "$checks" "$3" "$1" "$2"
-		[ $# -lt 4 ] || printf '# why: %s\n' "$4"
-	fi
+# made FILE...: whether the steps that make these files were done. If not, it
+# says which they are: the lab's first that name the file.
+made() {
+	all=0
+	for file; do
+		[ ! -s "$file" ] || continue
+		all=1
+		not_right "${file##*/} is made" "it is not there, or empty; this step of the lab makes it:"
+		word=$(printf %s "$file" | sed 's/\./\\./g')
+		LAB_MODE=text sh "$LABS/${LAB##*/}.sh" |
+			grep -E -m 1 "^\\$.*(^|[^[:alnum:]_.-])$word([^[:alnum:]_.-]|\$)" | sed 's/^/#   /'
+	done
+	return "$all"
 }
 
 # skip NAME WHY
@@ -39,6 +56,12 @@ with() {
 	command -v "$1" >/dev/null && return
 	skip "$2" "$1 is not installed: apt-get install $1"
 	return 1
+}
+
+# no_mounts: that the lab has left none.
+no_mounts() {
+	ok '! grep -q " $LAB/" /proc/self/mountinfo' 'nothing is mounted any more' \
+		'oci-mount --list shows what is; oci-mount --rm --all, or umount, removes it'
 }
 
 # finish ends the check: the plan, and the status.

@@ -1,4 +1,7 @@
 # The words in which the labs are written; they begin with: . "$LABS/lab.sh"
+#
+# LAB_MODE is what is wanted of a lab: "prepare" does what the learner finds done,
+# "text" prints what the learner reads and types, "walk" prepares, prints and runs.
 # shellcheck shell=sh
 set -eu
 
@@ -8,24 +11,30 @@ else
 	bold='' dim='' plain=''
 fi
 
+runs() { [ "$LAB_MODE" != text ]; }
+reads() { [ "$LAB_MODE" != prepare ]; }
+
+# prepare COMMAND: what is done for the learner.
+prepare() { if runs; then eval "$1" >/dev/null; fi; }
+
 # title TEXT, say TEXT: what the learner reads.
-title() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
-say() { printf '%s%s%s\n' "$dim" "$*" "$plain"; }
+title() { if reads; then printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; fi; }
+say() { if reads; then printf '%s%s%s\n' "$dim" "$*" "$plain"; fi; }
 
-# show COMMAND: prints the command line, and runs it in this shell.
+# show [COMMAND]: what the learner types, here or on standard input; a walk runs
+# it in this shell.
 show() {
-	printf '%s$ %s%s\n' "$bold" "$1" "$plain"
-	eval "$1"
+	[ $# -gt 0 ] || set -- "$(cat)"
+	if reads; then printf '%s$ %s%s\n' "$bold" "$1" "$plain"; fi
+	[ "$LAB_MODE" != walk ] || eval "$1"
 }
 
-# fails COMMAND: like show, for a command whose failure is the lesson. Its
-# status is left in $status.
-fails() {
-	printf '%s$ %s%s\n' "$bold" "$1" "$plain"
-	status=0
-	(eval "$1") || status=$?
-	say "(it ended with status $status)"
-}
+# What a lab is about stands at its beginning.
+if reads; then
+	printf '%s' "$bold"
+	sed -n '/^#/!q; s/^# \{0,1\}//p' "$0"
+	printf '%s' "$plain"
+fi
 
 # have PROGRAM...: whether the stock tools of a lab are all there.
 have() {
@@ -36,8 +45,3 @@ have() {
 		}
 	done
 }
-
-# The engines keep what they make in the lab's directory, not in the system's.
-skopeo() { command skopeo --insecure-policy "$@"; }
-buildah() { command buildah --root "$LAB/c" --runroot "$LAB/r" --storage-driver overlay "$@"; }
-podman() { command podman --root "$LAB/c" --runroot "$LAB/r" --cgroup-manager cgroupfs --runtime runc "$@"; }
