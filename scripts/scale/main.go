@@ -156,6 +156,9 @@ func (s *scale) curve(ctx context.Context, c curve) (result, error) {
 
 // layout makes the image of a point, in another process: this one stays small.
 func (s *scale) layout(c curve, n int64) (string, error) {
+	if c.alike {
+		n = 1
+	}
 	arg := fmt.Sprintf("%s=%d", c.name, n)
 	return filepath.Join(s.images, arg), measure.Command("/proc/self/exe", "-images", s.images, "-prepare", arg)
 }
@@ -212,7 +215,9 @@ func (s *scale) once(c curve, o op, layout string, n int64) (sample measure.Samp
 			return sample, fmt.Errorf("prepare: %w", err)
 		}
 	}
-	measure.Settle()
+	if !s.tmpfs { // what is in one is never written back
+		measure.Settle()
+	}
 	sample, err = s.measure.Run(r.work, o.argv(r), nil)
 	if err == nil && o.memory != nil {
 		sample.RSS, err = o.memory(r)
