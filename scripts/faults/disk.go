@@ -41,6 +41,19 @@ func (s *sweep) newDisk(ext4 bool) (*disk, error) {
 	return d, os.RemoveAll(filepath.Join(dir, "lost+found"))
 }
 
+// envOn makes a disk, and on it what the operation starts from.
+func (s *sweep) envOn(ext4 bool, op operation) (*disk, *env, error) {
+	d, err := s.newDisk(ext4)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := s.envAt(d.dir, op)
+	if err != nil {
+		return nil, nil, errors.Join(err, d.close())
+	}
+	return d, e, nil
+}
+
 func (d *disk) attach() error { return command("mount", "-o", "loop", d.file, d.dir) }
 
 // detach unmounts it; somebody who has copied the mount namespace can keep it

@@ -23,7 +23,7 @@ func newTestSweep(t *testing.T) *sweep {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	s, err := newSweep(bin, t.TempDir())
+	s, err := newSweep(bin, "")
 	if err != nil {
 		t.Fatal(err)
 	}

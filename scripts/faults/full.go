@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -45,15 +44,11 @@ func playFull(ctx context.Context, s *sweep, words []string) (struck bool, err e
 		s.needs[op.name] = need
 		s.needsMu.Unlock()
 	}
-	disk, err := s.newDisk(words[0] == "ext4")
+	disk, e, err := s.envOn(words[0] == "ext4", op)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, disk.close()) }()
-	e := s.envAt(disk.dir)
-	if err := errors.Join(os.Mkdir(e.path("tmp"), 0o700), op.prepare(e)); err != nil {
-		return false, err
-	}
 	// Numbers of five find the last write as well as the first ones.
 	room, inodes := need.blocks*int64(2*n+1)/20, need.inodes*int64(2*n+1)/20
 	if words[0] == "inodes" {
@@ -110,15 +105,11 @@ func operationAt(words []string, i int) (operation, int, error) {
 
 // need is what an operation writes, measured on a disk with room.
 func (s *sweep) need(op operation) (n usage, err error) {
-	disk, err := s.newDisk(false)
+	disk, e, err := s.envOn(false, op)
 	if err != nil {
 		return n, err
 	}
 	defer func() { err = errors.Join(err, disk.close()) }()
-	e := s.envAt(disk.dir)
-	if err := errors.Join(os.Mkdir(e.path("tmp"), 0o700), op.prepare(e)); err != nil {
-		return n, err
-	}
 	before, err := disk.used()
 	if err != nil {
 		return n, err

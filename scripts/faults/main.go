@@ -35,7 +35,7 @@ func start(ctx context.Context) (err error) {
 	skip := flag.Int("skip", 0, "leave out the first `N` points, which an earlier run has tried")
 	one := flag.String("point", "", "repeat one `POINT`, as it was printed")
 	bin := flag.String("bin", "bin", "`DIR` of the binaries")
-	work := flag.String("work", "", "work below `DIR` (default a temporary directory)")
+	work := flag.String("work", "", "work below `DIR` (default a tmpfs with room, else a temporary directory)")
 	jobs := flag.Int("jobs", 3, "try `N` points at once")
 	end := flag.Duration("time", 0, "begin no further point after this `TIME`; 0 is no bound")
 	list := flag.Bool("list", false, "print the operations and the scenarios")

@@ -34,16 +34,14 @@ func playPower(ctx context.Context, s *sweep, words []string) (struck bool, err 
 	if err != nil {
 		return false, err
 	}
-	disk, err := s.newDisk(true)
+	disk, e, err := s.envOn(true, op)
 	if err != nil {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, disk.close()) }()
-	e := s.envAt(disk.dir)
-	if err := errors.Join(os.Mkdir(e.path("tmp"), 0o700), op.prepare(e)); err != nil {
+	if err := disk.sync(); err != nil { // what is prepared was there long before
 		return false, err
 	}
-	unix.Sync() // what is prepared was there long before
 	// About what these take on a machine that does other things, too.
 	cut := time.AfterFunc(time.Duration(n)*8*time.Millisecond, func() { _ = shutdown(disk.dir) })
 	out, err := e.run(ctx, op.argv(e)...)
@@ -55,6 +53,15 @@ func playPower(ctx context.Context, s *sweep, words []string) (struck bool, err 
 		return true, err
 	}
 	return true, hold(op, e, out)
+}
+
+// sync writes out this file system alone.
+func (d *disk) sync() error {
+	root, err := os.Open(d.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Syncfs(int(root.Fd())), root.Close())
 }
 
 // shutdown cuts the file system off; one that is cut off already stays so.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // sweep is a number of points to be tried, and what they share.
@@ -34,10 +36,15 @@ type trial interface {
 	try(ctx context.Context, s *sweep) (struck bool, err error)
 }
 
+// newSweep makes the images of a sweep in a directory of its own below work;
+// when that is empty, in memory if there is room.
 func newSweep(bin, work string) (*sweep, error) {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return nil, err
+	}
+	if work == "" {
+		work = memory()
 	}
 	work, err = os.MkdirTemp(work, "faults")
 	if err != nil {
@@ -55,6 +62,18 @@ func newSweep(bin, work string) (*sweep, error) {
 		return nil, errors.Join(fmt.Errorf("fill the registry: %w: %s", err, out), s.close())
 	}
 	return s, nil
+}
+
+// memory is a directory in a tmpfs, or none. A disk's flushes would be half of
+// the time of a sweep, and no fault needs them: what a power cut leaves is tried
+// on disks of its own.
+func memory() string {
+	const dir, room = "/dev/shm", 2 << 30
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) != nil || st.Type != unix.TMPFS_MAGIC || st.Flags&unix.ST_NOEXEC != 0 || int64(st.Bavail)*st.Bsize < room {
+		return ""
+	}
+	return dir
 }
 
 func (s *sweep) close() error {
@@ -157,12 +176,14 @@ func (s *sweep) env(op operation) (*env, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e := s.envAt(dir)
-	return e, func() { _ = os.RemoveAll(dir) }, errors.Join(os.Mkdir(e.path("tmp"), 0o700), op.prepare(e))
+	e, err := s.envAt(dir, op)
+	return e, func() { _ = os.RemoveAll(dir) }, err
 }
 
-func (s *sweep) envAt(dir string) *env {
-	return &env{bin: s.bin, image: s.image, shared: filepath.Join(s.work, "shared"), program: s.program, registry: s.registry.addr, dir: dir, id: filepath.Base(s.work) + filepath.Base(dir)}
+// envAt makes what the operation starts from in an empty directory.
+func (s *sweep) envAt(dir string, op operation) (*env, error) {
+	e := &env{bin: s.bin, image: s.image, shared: filepath.Join(s.work, "shared"), program: s.program, registry: s.registry.addr, dir: dir, id: filepath.Base(s.work) + filepath.Base(dir)}
+	return e, errors.Join(os.Mkdir(e.path("tmp"), 0o700), op.prepare(e))
 }
 
 // tally is what came out.
