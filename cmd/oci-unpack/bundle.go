@@ -47,10 +47,6 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 		if err := p.writeUmoci(&staging.Bundle); err != nil {
 			return err
 		}
-		if err := recordFiles(ctx, &staging.Bundle, p.manifestName()); err != nil {
-			// It saves the next oci-commit time, and is not needed.
-			inv.Log.Detail("%v", err)
-		}
 	}
 	if err := staging.Publish(ctx); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +20,8 @@ import (
 )
 
 // job is what the confined process does: it unpacks the layers into a
-// directory below its own, and writes the manifest beside it.
+// directory below its own, and writes the manifest and the record of the files
+// beside it.
 type job struct {
 	Layout  string        `json:"layout"`
 	Layers  []layer.Layer `json:"layers"`
@@ -65,6 +65,7 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 		return nil, err
 	}
 	opt := j.Options.forLayers()
+	opt.Identities = j.Mtree != ""
 	opt.Warn = func(format string, args ...any) { send(message{Warn: fmt.Sprintf(format, args...)}) }
 	opt.Progress = sendProgress(send)
 	if j.Rootfs != "." {
@@ -77,7 +78,7 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 		return nil, err
 	}
 	if j.Mtree != "" {
-		if err := writeManifest(result, j.Mtree); err != nil {
+		if err := writeRecords(result, j.Mtree); err != nil {
 			return nil, err
 		}
 	}
@@ -95,16 +96,6 @@ func sendProgress(send func(any)) func(int64) {
 			send(message{Read: total})
 		}
 	}
-}
-
-func writeManifest(result *layer.Result, path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	out := bufio.NewWriterSize(f, 256<<10)
-	err = result.WriteManifest(out)
-	return errors.Join(err, out.Flush(), f.Close())
 }
 
 func holdsAnything(dir string) bool {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,7 +105,25 @@ func smallTree(t *testing.T) string {
 func recordOf(t *testing.T, root string, m Manifest) []byte {
 	t.Helper()
 	var record bytes.Buffer
-	must(t, RecordSnapshot(t.Context(), root, m.SHA256, &record))
+	encoder := NewSnapshotEncoder(&record, m.SHA256)
+	must(t, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		depth := 0
+		if path != root {
+			depth = 1 + strings.Count(path[len(root)+1:], "/")
+		}
+		encoder.Directory(depth, d.Name())
+		entries, err := os.ReadDir(path)
+		for _, e := range entries {
+			st, err := statAt(unix.AT_FDCWD, filepath.Join(path, e.Name()))
+			must(t, err)
+			encoder.Entry(e.Name(), st)
+		}
+		return err
+	}))
+	must(t, encoder.Close())
 	return record.Bytes()
 }
 

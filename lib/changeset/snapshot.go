@@ -1,15 +1,16 @@
 package changeset
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,29 +40,33 @@ type snapshotDir struct {
 // snapshotWriter collects a record.
 type snapshotWriter struct{ root *snapshotDir }
 
-// record sets the entries of the directory. One that changed within the last
+// record sets the entries of the directory.
+func (d *snapshotDir) record(entries []entry) {
+	now := time.Now()
+	for i := range entries {
+		d.lines = appendEntry(d.lines, entries[i].name, entries[i].stat, now)
+	}
+}
+
+// appendEntry appends the line of an entry. One that changed within the last
 // tick of the clock is recorded as unknown, with a ctime of zero: a later
 // change could leave it the same ctime. A whiteout of an upper has mode 0.
-func (d *snapshotDir) record(entries []entry) {
-	for i := range entries {
-		e := &entries[i]
-		s := e.stat
-		if s.age() < tick {
-			s.Ctime = unix.StatxTimestamp{}
-		}
-		if s.isWhiteout() {
-			s.Mode = 0
-		}
-		d.lines = strconv.AppendUint(d.lines, uint64(s.Mode), 8)
-		d.lines = strconv.AppendInt(append(d.lines, ' '), s.Size, 10)
-		d.lines = strconv.AppendUint(append(d.lines, ' '), s.Dev, 10)
-		d.lines = strconv.AppendUint(append(d.lines, ' '), s.Ino, 10)
-		d.lines = strconv.AppendInt(append(d.lines, ' '), s.Btime, 10)
-		d.lines = strconv.AppendInt(append(d.lines, ' '), s.Ctime.Sec, 10)
-		d.lines = strconv.AppendUint(append(d.lines, '.'), uint64(s.Ctime.Nsec), 10)
-		d.lines = strconv.AppendQuote(append(d.lines, ' '), e.name)
-		d.lines = append(d.lines, '\n')
+func appendEntry(line []byte, name string, s Stat, now time.Time) []byte {
+	if now.Sub(time.Unix(s.Ctime.Sec, int64(s.Ctime.Nsec))) < tick {
+		s.Ctime = unix.StatxTimestamp{}
 	}
+	if s.isWhiteout() {
+		s.Mode = 0
+	}
+	line = strconv.AppendUint(line, uint64(s.Mode), 8)
+	line = strconv.AppendInt(append(line, ' '), s.Size, 10)
+	line = strconv.AppendUint(append(line, ' '), s.Dev, 10)
+	line = strconv.AppendUint(append(line, ' '), s.Ino, 10)
+	line = strconv.AppendInt(append(line, ' '), s.Btime, 10)
+	line = strconv.AppendInt(append(line, ' '), s.Ctime.Sec, 10)
+	line = strconv.AppendUint(append(line, '.'), uint64(s.Ctime.Nsec), 10)
+	line = strconv.AppendQuote(append(line, ' '), name)
+	return append(line, '\n')
 }
 
 // child finds a subdirectory; nil on nil, and when there is none.
@@ -139,39 +144,70 @@ func untouched(old, now *Stat) bool {
 	return old != nil && old.Ctime != (unix.StatxTimestamp{}) && old.sameInode(now)
 }
 
-// encode writes the record, which belongs to what key names.
-func (w *snapshotWriter) encode(out io.Writer, key string) error {
-	var buf bytes.Buffer
-	buf.WriteString(snapshotMagic + key + "\n")
-	var write func(d *snapshotDir, depth int) error
-	write = func(d *snapshotDir, depth int) error {
-		fmt.Fprintf(&buf, "D %d %s\n", depth, strconv.Quote(d.name))
-		buf.Write(d.lines)
-		if buf.Len() > 64<<10 {
-			if _, err := buf.WriteTo(out); err != nil {
-				return fmt.Errorf("write %s: %w", SnapshotFile, err)
-			}
-		}
-		for _, sub := range d.dirs {
-			if err := write(sub, depth+1); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	if err := write(w.root, 0); err != nil {
-		return err
-	}
-	if _, err := buf.WriteTo(out); err != nil {
+// SnapshotHeader begins a record that belongs to the mtree manifest whose bytes
+// have the given sha256, in hex. All headers have one length.
+func SnapshotHeader(manifestSHA256 string) string { return snapshotMagic + manifestSHA256 + "\n" }
+
+// SnapshotEncoder writes a record. Each directory is followed by its entries,
+// parents come before children, and the root has an entry "." for itself. The
+// files must be older than the encoder, and nobody may write to them before
+// the record is complete.
+type SnapshotEncoder struct {
+	out  *bufio.Writer
+	now  time.Time
+	line []byte
+}
+
+// NewSnapshotEncoder begins a record. A caller that does not know the manifest
+// yet gives any digest, and writes the header again at the end.
+func NewSnapshotEncoder(out io.Writer, manifestSHA256 string) *SnapshotEncoder {
+	e := &SnapshotEncoder{out: bufio.NewWriterSize(out, 64<<10), now: time.Now()}
+	_, _ = e.out.WriteString(SnapshotHeader(manifestSHA256)) // Close tells errors
+	return e
+}
+
+// Directory begins a directory; the root has the depth 0.
+func (e *SnapshotEncoder) Directory(depth int, name string) {
+	e.line = strconv.AppendInt(append(e.line[:0], "D "...), int64(depth), 10)
+	e.line = strconv.AppendQuote(append(e.line, ' '), name)
+	e.lines(append(e.line, '\n'))
+}
+
+// Entry adds an entry to the directory that was begun last.
+func (e *SnapshotEncoder) Entry(name string, s Stat) {
+	e.line = appendEntry(e.line[:0], name, s, e.now)
+	e.lines(e.line)
+}
+
+func (e *SnapshotEncoder) lines(p []byte) { _, _ = e.out.Write(p) } // Close tells errors
+
+// Close returns the first error of writing.
+func (e *SnapshotEncoder) Close() error {
+	if err := e.out.Flush(); err != nil {
 		return fmt.Errorf("write %s: %w", SnapshotFile, err)
 	}
 	return nil
 }
 
+// encode writes the record, which belongs to what key names.
+func (w *snapshotWriter) encode(out io.Writer, key string) error {
+	e := NewSnapshotEncoder(out, key)
+	var write func(d *snapshotDir, depth int)
+	write = func(d *snapshotDir, depth int) {
+		e.Directory(depth, d.name)
+		e.lines(d.lines)
+		for _, sub := range d.dirs {
+			write(sub, depth+1)
+		}
+	}
+	write(w.root, 0)
+	return e.Close()
+}
+
 // parseSnapshot returns the top of a record that belongs to key, or nil: a
 // record of another format or of something else knows nothing.
 func parseSnapshot(data []byte, key string) *snapshotDir {
-	rest, ok := bytes.CutPrefix(data, []byte(snapshotMagic+key+"\n"))
+	rest, ok := bytes.CutPrefix(data, []byte(SnapshotHeader(key)))
 	if !ok {
 		return nil
 	}
@@ -219,65 +255,4 @@ func sortDirs(d *snapshotDir) {
 	for _, sub := range d.dirs {
 		sortDirs(sub)
 	}
-}
-
-// RecordSnapshot walks the rootfs and writes its record to out. The rootfs
-// must be just what the mtree manifest, whose bytes have the given sha256 in
-// hex, describes; and nobody may have written to it since. A tool that unpacks
-// an image calls it last of all, and keeps the result as SnapshotFile.
-//
-// Files that changed within the last tick of the clock are recorded as
-// unknown, so that the call never waits.
-func RecordSnapshot(ctx context.Context, rootfs, manifestSHA256 string, out io.Writer) (err error) {
-	root, err := openRoot(rootfs)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, root.leave()) }()
-	top := &snapshotDir{}
-	if err := recordBelow(ctx, root, top); err != nil {
-		return err
-	}
-	return (&snapshotWriter{root: top}).encode(out, manifestSHA256)
-}
-
-func recordBelow(ctx context.Context, d *directory, snap *snapshotDir) error {
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
-	names, err := d.names()
-	if err != nil {
-		return err
-	}
-	if d.parent == nil {
-		names = append(names, ".")
-	}
-	entries := make([]entry, 0, len(names))
-	for _, name := range names {
-		st, err := statAt(d.fd, name)
-		if err != nil {
-			return d.changed(name, err)
-		}
-		entries = append(entries, entry{name: name, stat: st})
-	}
-	snap.record(entries)
-	for i := range entries {
-		if !entries[i].stat.IsDir() || entries[i].name == "." {
-			continue
-		}
-		if err := recordSub(ctx, d, &entries[i], snap); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func recordSub(ctx context.Context, d *directory, e *entry, snap *snapshotDir) error {
-	sub, err := d.enter(e.name, &e.stat)
-	if err != nil {
-		return err
-	}
-	below := &snapshotDir{name: e.name}
-	snap.dirs = append(snap.dirs, below)
-	return errors.Join(recordBelow(ctx, sub, below), sub.leave())
 }

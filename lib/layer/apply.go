@@ -368,6 +368,7 @@ func (a *applier) remove(n *node) error {
 	}
 	return n.walk(func(m *node) error {
 		m.ino.nlink--
+		m.ino.identity = nil // where it has another name, that changed the ctime
 		return nil
 	}, nil)
 }

@@ -25,6 +25,8 @@ type disk struct {
 	working sync.WaitGroup
 	next    int
 
+	identities identities // of the parser
+
 	warned sync.Map // operation or path → told already
 }
 
@@ -203,7 +205,7 @@ func (d *disk) link(n, target *node) error {
 	if err != nil {
 		return fmt.Errorf("link %s to %s: %w", n.path(), target.path(), err)
 	}
-	return nil
+	return d.identify(n.ino, &d.identities, to.fd, n.name) // its ctime is another one now
 }
 
 // remove waits for the writers: what is removed may still be in the making.

@@ -54,7 +54,10 @@ func (d *disk) describe(fd int, n *node, namespace string) error {
 			return fmt.Errorf("mark it opaque: %w", err)
 		}
 	}
-	return setTimes(fd, n.ino.mtime)
+	if err := setTimes(fd, n.ino.mtime); err != nil {
+		return err
+	}
+	return d.identify(n.ino, &d.identities, fd, "")
 }
 
 // clearXattrs removes the attributes of a directory that an entry describes

@@ -225,7 +225,7 @@ func unpackTo(t testing.TB, m memory, layers []Layer, opt Options) (string, *Res
 			t.Fatal(err)
 		}
 	}
-	opt.Digests = true
+	opt.Digests, opt.Identities = true, true
 	result, err := Unpack(context.Background(), m, layers, root, opt)
 	opt.BottomUp = true
 	other, slowErr := Unpack(context.Background(), m, layers, slow, opt)
@@ -238,6 +238,8 @@ func unpackTo(t testing.TB, m memory, layers []Layer, opt Options) (string, *Res
 	if a, b := metadata(t, root), metadata(t, slow); !slices.Equal(a, b) {
 		t.Fatalf("planned:\n%s\nbottom-up:\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
 	}
+	checkIdentities(t, root, result)
+	checkIdentities(t, slow, other)
 	if a, b := manifestOf(t, result), manifestOf(t, other); a != b {
 		t.Fatalf("manifest planned:\n%s\nbottom-up:\n%s", a, b)
 	}

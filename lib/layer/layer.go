@@ -49,6 +49,8 @@ type Options struct {
 	Existing bool
 	// Digests computes the SHA-256 of every regular file while writing it.
 	Digests bool
+	// Identities notes the identity of every file as it is made.
+	Identities bool
 	// BottomUp applies the layers one by one from the lowest, writing also
 	// what a higher layer replaces. It is slower, and gives the same tree.
 	BottomUp bool

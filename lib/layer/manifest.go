@@ -15,9 +15,6 @@ func (r *Result) WriteManifest(out io.Writer) error {
 	w := mtree.NewWriter(out)
 	depth := 0
 	err := a.root.walk(func(n *node) error {
-		if n.dir != nil {
-			n.dir.sort()
-		}
 		depth++
 		return w.WriteAt(depth-1, n.name, a.manifestEntry(n))
 	}, func(*node) error {

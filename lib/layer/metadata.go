@@ -110,6 +110,9 @@ func (w *writer) leaf(t *task) error {
 	if err := eintr(func() error { return unix.UtimesNanoAt(dir, name, ts[:], unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
 		return fmt.Errorf("set the time: %w", err)
 	}
+	if err := d.identify(ino, &w.identities, dir, name); err != nil {
+		return err
+	}
 	ino.written.Store(true)
 	return nil
 }

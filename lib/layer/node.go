@@ -48,9 +48,10 @@ func newPlanned() planned {
 type inode struct {
 	size     int64
 	mtime    timespec
-	digest   [32]byte // set by the writer, before written
-	rare     *rare    // nil for most
-	uid, gid uint32   // of the image
+	digest   [32]byte  // set by the writer, before written
+	rare     *rare     // nil for most
+	identity *Identity // set by the writer, before written; nil when unknown
+	uid, gid uint32    // of the image
 	nlink    int32
 	ordinal  int32 // of the entry that it came from, in its layer
 	layer    int16

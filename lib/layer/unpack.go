@@ -37,6 +37,7 @@ func Unpack(ctx context.Context, src Source, layers []Layer, rootfs string, opt 
 	if !opt.BottomUp && !opt.Existing && !opt.KeepDirlinks && opt.Trace == nil && len(layers) > 1 {
 		p, err := topDown(ctx, src, layers, rootfs, opt)
 		if err == nil {
+			p.sort()
 			return &Result{tree: p.applier, Placeholders: p.placeholders(), Skipped: p.skipped, Totals: p.totals}, nil
 		}
 		if !errors.Is(err, errAwkward) {
@@ -51,6 +52,7 @@ func Unpack(ctx context.Context, src Source, layers []Layer, rootfs string, opt 
 	if err != nil {
 		return nil, err
 	}
+	a.sort()
 	return &Result{tree: a, Placeholders: a.placeholders(), Restarted: restarted, Totals: a.totals}, nil
 }
 
@@ -219,6 +221,17 @@ func oneLayer(ctx context.Context, s *stream, i int, idle func(), apply func(int
 		return err
 	}
 	return r.drain()
+}
+
+// sort puts the names of every directory in order: what is made of the tree
+// shall not depend on the order of archives.
+func (a *applier) sort() {
+	_ = a.root.walk(func(n *node) error { // which fails never
+		if n.dir != nil {
+			n.dir.sort()
+		}
+		return nil
+	}, nil)
 }
 
 func (a *applier) placeholders() []Placeholder {

@@ -50,6 +50,8 @@ type writer struct {
 	fd     int
 	sum    hash.Hash
 	hashed int64 // offset up to which sum has seen the file
+
+	identities identities
 }
 
 func newWriter(d *disk) *writer {
@@ -214,6 +216,9 @@ func (w *writer) seal(ino *inode, extend bool) error {
 		return err
 	}
 	if err := setTimes(fd, ino.mtime); err != nil {
+		return err
+	}
+	if err := w.disk.identify(ino, &w.identities, fd, ""); err != nil {
 		return err
 	}
 	w.fd = -1
