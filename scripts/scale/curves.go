@@ -66,7 +66,7 @@ var curves = []curve{
 	},
 	{
 		name: "size", why: "an image with one file of N bytes, a sixteenth of it noise and the rest zeros", unit: "bytes",
-		points: []int64{1e6, 1e7, 1e8, 3e8, 1e9}, full: []int64{3e9, 1e10}, quick: []int64{3e7, 1e8, 2e8},
+		points: []int64{1e6, 1e7, 1e8, 3e8, 1e9}, full: []int64{3e9, 1e10}, quick: []int64{3e7, 1e8, 3e8},
 		image: size, inodes: some,
 		ops: flat(copyOp, archive, unpack, check, mount, commitTree),
 	},
