@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // mark is a variable in the environment of every process of the point.
@@ -20,7 +23,7 @@ func (e *env) mark() string { return "FAULTS_POINT=" + e.dir }
 func leaks(e *env) error {
 	var err error
 	for range 40 {
-		if err = errors.Join(e.processes(), e.cgroups()); err == nil {
+		if err = errors.Join(e.idle(), e.cgroups()); err == nil {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -34,23 +37,38 @@ func leaks(e *env) error {
 
 // processes finds those with the mark, or with the container's ID in their
 // command line: a container does not have our environment.
-func (e *env) processes() error {
+func (e *env) processes() (map[int]string, error) {
 	all, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return err
-	}
-	var found []string
+	found := make(map[int]string)
 	for _, p := range all {
 		environ, _ := os.ReadFile(filepath.Join(p, "environ")) // it may have ended
 		command, _ := os.ReadFile(filepath.Join(p, "cmdline"))
 		if slices.Contains(strings.Split(string(environ), "\x00"), e.mark()) || bytes.Contains(command, []byte(e.id)) {
-			found = append(found, fmt.Sprintf("%s (%s)", filepath.Base(p), bytes.ReplaceAll(command, []byte{0}, []byte{' '})))
+			pid, err := strconv.Atoi(filepath.Base(p))
+			if err != nil {
+				return nil, err
+			}
+			found[pid] = string(bytes.ReplaceAll(command, []byte{0}, []byte{' '}))
 		}
 	}
+	return found, err
+}
+
+// idle checks that no process of the point is left.
+func (e *env) idle() error {
+	found, err := e.processes()
 	if len(found) > 0 {
-		return fmt.Errorf("still running: %s", strings.Join(found, ", "))
+		err = errors.Join(err, fmt.Errorf("still running: %v", found))
 	}
-	return nil
+	return err
+}
+
+// end kills the processes of the point.
+func (e *env) end() {
+	found, _ := e.processes() // what is left of them is found again, and told
+	for pid := range found {
+		_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
+	}
 }
 
 // cgroups finds those that are named after the container.

@@ -90,6 +90,9 @@ func (p point) once(ctx context.Context, s *sweep) (struck bool, err error) {
 	}
 	defer done()
 	out, err := strike(ctx, e, p, op)
+	if errors.Is(err, errUnreal) {
+		return false, nil
+	}
 	if err != nil {
 		return out.struck, err
 	}

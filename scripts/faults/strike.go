@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,18 +54,27 @@ func strike(ctx context.Context, e *env, p point, op operation) (outcome, error)
 	}
 	argv := append(tracer(op, trace, calls, signal), "-e", fmt.Sprintf("inject=%s:%s:when=%d", calls, action, p.n))
 	out, err := e.run(ctx, append(argv, op.argv(e)...)...)
-	if err != nil {
-		return out, err
-	}
-	data, err := os.ReadFile(trace)
-	if err != nil {
-		return out, err
-	}
+	data, readErr := os.ReadFile(trace)
 	text := string(data)
+	if errors.Is(err, context.DeadlineExceeded) && execPipe.MatchString(text) {
+		return out, errUnreal
+	}
+	if err := errors.Join(err, readErr); err != nil {
+		return out, err
+	}
 	out.struck = out.signal == syscall.SIGKILL || slices.ContainsFunc([]string{"(INJECTED)", "--- SIGTERM", "killed by SIGKILL"},
 		func(sign string) bool { return strings.Contains(text, sign) })
 	return out, os.Remove(trace)
 }
+
+// execPipe is a blow at the pipe of eight bytes over which the Go runtime's fork
+// learns that the new process has executed its program. After an error there it
+// waits for that process to end, which waits for what it is to be told.
+var execPipe = regexp.MustCompile(`(?m)read\(\d+, 0x[0-9a-f]+, 8\) += -1 EIO .*\(INJECTED\)$`)
+
+// errUnreal tells that the blow struck what cannot fail so on a real kernel, and
+// nothing was learned.
+var errUnreal = errors.New("the blow struck a pipe of the Go runtime")
 
 // count runs the operation once, and counts its calls of each class: the
 // greatest number in any one thread, since that is how strace counts.
@@ -124,6 +134,7 @@ func (e *env) run(ctx context.Context, argv ...string) (outcome, error) {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
+		e.end() // strace's end is not that of what it traced
 		return out, fmt.Errorf("the tool hangs: %w: %s", ctx.Err(), out.stderr)
 	case errors.Is(err, exec.ErrWaitDelay):
 		return out, fmt.Errorf("a process lives on with the tool's output: %w", err)
