@@ -26,12 +26,11 @@ func cloneRange(ctx context.Context, dst *os.File, dstOffset int64, src *os.File
 			return nil
 		}
 	}
-	const chunk = 16 << 20
 	for left := size; left > 0; {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
-		n, err := unix.CopyFileRange(int(src.Fd()), &srcOffset, int(dst.Fd()), &dstOffset, int(min(left, chunk)), 0)
+		n, err := unix.CopyFileRange(int(src.Fd()), &srcOffset, int(dst.Fd()), &dstOffset, int(min(left, writebackChunk)), 0)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -43,17 +42,46 @@ func cloneRange(ctx context.Context, dst *os.File, dstOffset int64, src *os.File
 			return fault.Refused("%s ends %d bytes early", src.Name(), left)
 		}
 		left -= int64(n)
-		// Writing back begins now, while the next piece is copied and the
-		// blob is hashed, so that the sync at its end has little to do. It
-		// is a hint: the sync finds every error.
-		_ = unix.SyncFileRange(int(dst.Fd()), dstOffset-int64(n), int64(n), unix.SYNC_FILE_RANGE_WRITE)
+		beginWriteback(dst, dstOffset-int64(n), int64(n))
 	}
 	return nil
 }
 
+// writebackChunk is how much is written before the kernel is asked to begin
+// with it.
+const writebackChunk = 16 << 20
+
+// beginWriteback has the kernel write back the range, while the next one is
+// made, so that the sync at the end has little to do. It is a hint: the sync
+// finds every error.
+func beginWriteback(f *os.File, offset, size int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), offset, size, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// offsetWriter writes to a file from an offset on, and begins to write back
+// what is there.
+type offsetWriter struct {
+	file  *os.File
+	at    int64
+	begun int64 // up to where writing back has begun
+}
+
+func newOffsetWriter(f *os.File, at int64) *offsetWriter {
+	return &offsetWriter{file: f, at: at, begun: at}
+}
+
+func (w *offsetWriter) Write(p []byte) (int, error) {
+	n, err := w.file.WriteAt(p, w.at)
+	if w.at += int64(n); w.at-w.begun >= writebackChunk {
+		beginWriteback(w.file, w.begun, w.at-w.begun)
+		w.begun = w.at
+	}
+	return n, err
+}
+
 // copyRange is the way without help from the kernel.
 func copyRange(dst *os.File, dstOffset int64, src *os.File, srcOffset, size int64) error {
-	w := io.NewOffsetWriter(dst, dstOffset)
+	w := newOffsetWriter(dst, dstOffset)
 	n, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{io.NewSectionReader(src, srcOffset, size)}, make([]byte, copyBuffer))
 	if err == nil && n < size {
 		err = fault.Refused("%s ends %d bytes early", src.Name(), size-n)

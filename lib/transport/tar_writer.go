@@ -66,7 +66,7 @@ func (w *tarWriter) member(name string, size int64, body io.Reader) error {
 		if err != nil {
 			return err
 		}
-		return exactly(io.NewOffsetWriter(w.out.file, at), body, name, size)
+		return exactly(newOffsetWriter(w.out.file, at), body, name, size)
 	}
 	header, err := tarHeader(name, size)
 	if err != nil {
@@ -167,7 +167,7 @@ func (w *tarWriter) unsized(name, tempDir string, body io.Reader) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	body0 := w.end + tarBlock
-	counted := &countingWriter{w: io.NewOffsetWriter(w.out.file, body0)}
+	counted := &countingWriter{w: newOffsetWriter(w.out.file, body0)}
 	if err := copyTo(counted, body); err != nil {
 		return fmt.Errorf("write %s into the archive: %w", name, err)
 	}
