@@ -39,8 +39,10 @@ made() {
 		all=1
 		not_right "${file##*/} is made" "it is not there, or empty; this step of the lab makes it:"
 		word=$(printf %s "$file" | sed 's/\./\\./g')
-		LAB_MODE=text sh "$LABS/${LAB##*/}.sh" |
-			grep -E -m 1 "^\\$.*(^|[^[:alnum:]_.-])$word([^[:alnum:]_.-]|\$)" | sed 's/^/#   /'
+		step=$(LAB_MODE=text sh "$LABS/${LAB##*/}.sh" |
+			grep -E "^\\$.*(^|[^[:alnum:]_.-])$word([^[:alnum:]_.-]|\$)" | sed -n 1p)
+		printf '#   %s\n' "$step"
+		case $step in *'|| echo $? >'*) printf '# (what stands behind || is done only when the command before it fails)\n' ;; esac
 	done
 	return "$all"
 }
