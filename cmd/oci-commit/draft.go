@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 	"github.com/oci-plumbing/oci-plumbing/lib/config"
@@ -146,17 +147,19 @@ func (d *draft) addLayers(ctx context.Context, l *layout.Layout, s *source, tree
 			return err
 		}
 	}
+	group, gctx := errgroup.WithContext(ctx)
 	if d.parent != nil {
-		if err := d.parent.copyBlobs(ctx, l, d.descriptors()); err != nil {
-			return err
-		}
+		kept := d.descriptors()
+		group.Go(func() error { return d.parent.copyBlobs(gctx, l, kept) })
 	}
 	if tree != nil && (!tree.Empty() || c.inv.Bool("squash")) {
 		opt := changeset.WriteOptions{Epoch: c.epoch, UIDMap: s.uidMap, GIDMap: s.gidMap, Rootless: s.rootless, Devices: s.devices()}
-		err := d.addLayer(ctx, l, func(out io.Writer) error { return tree.WriteTar(ctx, out, opt) })
-		if err != nil {
-			return err
-		}
+		group.Go(func() error {
+			return d.addLayer(gctx, l, func(out io.Writer) error { return tree.WriteTar(gctx, out, opt) })
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
 	}
 	archives := c.inv.StringSlice("layer")
 	if s.kind == kindTar {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
@@ -52,18 +54,24 @@ func findParent(ctx context.Context, s *source, dst layout.Reference) (*parent, 
 }
 
 // copyBlobs copies what the new image needs of its parent's to the
-// destination, verified on the way. In the same layout there is nothing to do.
+// destination, verified on the way, on all cores. In the same layout there is
+// nothing to do.
 func (p *parent) copyBlobs(ctx context.Context, dst *layout.Layout, descs []ispec.Descriptor) error {
 	same, err := sameDir(p.layout.Dir(), dst.Dir())
 	if same || err != nil {
 		return err
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, desc := range descs {
-		if err := p.copyBlob(ctx, dst, desc); err != nil {
-			return fmt.Errorf("copy %s to %s: %w", desc.Digest, dst.Dir(), err)
-		}
+		group.Go(func() error {
+			if err := p.copyBlob(ctx, dst, desc); err != nil {
+				return fmt.Errorf("copy %s to %s: %w", desc.Digest, dst.Dir(), err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 func (p *parent) copyBlob(ctx context.Context, dst *layout.Layout, desc ispec.Descriptor) error {

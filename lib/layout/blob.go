@@ -154,6 +154,9 @@ func (l *Layout) ReadBlob(ctx context.Context, desc ispec.Descriptor, limit int6
 	return data, errors.Join(err, r.Close())
 }
 
+// verifyBuffer is how much of a blob is read at once to be hashed.
+const verifyBuffer = 256 << 10
+
 // HasBlob reports whether the blob is there and whole. It reads and hashes it:
 // a damaged blob is not had.
 func (l *Layout) HasBlob(ctx context.Context, desc ispec.Descriptor) (bool, error) {
@@ -166,7 +169,8 @@ func (l *Layout) HasBlob(ctx context.Context, desc ispec.Descriptor) (bool, erro
 	case err != nil:
 		return false, err
 	}
-	_, err = io.Copy(io.Discard, r)
+	// io.Discard alone would read 8 KiB at a time.
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, max(1, min(verifyBuffer, desc.Size))))
 	err = errors.Join(err, r.Close())
 	if errors.Is(err, fault.ErrRefused) {
 		return false, nil
