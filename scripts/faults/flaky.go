@@ -2,18 +2,18 @@ package main
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/oci-plumbing/oci-plumbing/internal/faultyregistry"
 )
 
 // flaky is a registry on loopback that misbehaves: the first element of the
@@ -102,11 +102,20 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	whole.Header.Del("Range")
 	var answer recorded
 	f.inner.ServeHTTP(&answer, whole)
-	if strings.Contains(parts[1], "/manifests/") {
-		serveManifest(w, r, &answer, mode, n)
-		return
+	maps.Copy(w.Header(), answer.Header())
+	w.Header().Del("Content-Length")
+	body := answer.body.Bytes()
+	switch {
+	case answer.status != 0 && answer.status != http.StatusOK:
+		w.WriteHeader(answer.status)
+		_, _ = w.Write(body) // the client may have had enough
+	case strings.Contains(parts[1], "/manifests/"):
+		faultyregistry.Manifest(w, mode, n, body)
+	case len(body) < big:
+		faultyregistry.Blob(w, r, "ok", n, body)
+	default:
+		faultyregistry.Blob(w, r, mode, n, body)
 	}
-	serveBlob(w, r, &answer, mode, n)
 }
 
 // counter counts the bytes that go out.
@@ -142,113 +151,6 @@ func (a *recorded) Header() http.Header {
 func (a *recorded) WriteHeader(status int)      { a.status = status }
 func (a *recorded) Write(p []byte) (int, error) { return a.body.Write(p) }
 
-// send sends the answer as it is, with another body.
-func (a *recorded) send(w http.ResponseWriter, body []byte, length int) {
-	for name, values := range a.Header() {
-		w.Header()[name] = values
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(length))
-	if length < 0 {
-		w.Header().Del("Content-Length")
-	}
-	if a.status != 0 {
-		w.WriteHeader(a.status)
-	}
-	_, _ = w.Write(body) // the client may have had enough
-}
-
-func serveManifest(w http.ResponseWriter, _ *http.Request, a *recorded, mode string, n int) {
-	body := a.body.Bytes()
-	switch {
-	case mode == "man429" && n <= 2:
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-	case mode == "man500" && n <= 2:
-		w.WriteHeader(http.StatusInternalServerError)
-	case mode == "mandigest":
-		a.send(w, append([]byte(" "), body...), len(body)+1)
-	case mode == "manbig":
-		a.send(w, body, -1)
-		for spaces := bytes.Repeat([]byte(" "), 1<<20); n < 512; n++ {
-			if _, err := w.Write(spaces); err != nil {
-				return
-			}
-		}
-	default:
-		a.send(w, body, len(body))
-	}
-}
-
-func serveBlob(w http.ResponseWriter, r *http.Request, a *recorded, mode string, n int) {
-	body := a.body.Bytes()
-	if len(body) < big {
-		a.send(w, body, len(body))
-		return
-	}
-	half := len(body) / 2
-	switch {
-	case mode == "trunc1" && n == 1, mode == "truncall":
-		a.send(w, body[:half], len(body))
-	case mode == "stall" && n == 1, mode == "stallall":
-		a.send(w, body[:half], len(body))
-		_ = http.NewResponseController(w).Flush()
-		<-r.Context().Done()
-	case mode == "shortcl":
-		a.send(w, body[:half], half)
-	case mode == "longer":
-		a.send(w, append(bytes.Clone(body), make([]byte, 1<<20)...), len(body)+1<<20)
-	case mode == "endless":
-		a.send(w, body, -1)
-		for chunk := make([]byte, 1<<20); n < 2048; n++ {
-			if _, err := w.Write(chunk); err != nil {
-				return
-			}
-		}
-	case mode == "wrongdigest":
-		wrong := bytes.Clone(body)
-		wrong[half] ^= 1
-		a.send(w, wrong, len(wrong))
-	case mode == "b429" && n <= 2:
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-	case mode == "b503" && n <= 2, mode == "b503all":
-		w.WriteHeader(http.StatusServiceUnavailable)
-	case mode == "b500" && n <= 1:
-		w.WriteHeader(http.StatusInternalServerError)
-	case mode == "reset1" && n == 1, mode == "resetall":
-		reset(w)
-	case mode == "redirloop":
-		http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
-	case mode == "redirfile":
-		w.Header().Set("Location", "file:///etc/passwd")
-		w.WriteHeader(http.StatusTemporaryRedirect)
-	case mode == "badrange" && n > 1:
-		w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(body)-1, len(body)))
-		w.WriteHeader(http.StatusPartialContent)
-		_, _ = w.Write(body)
-	case mode == "badrange":
-		a.send(w, body[:half], len(body))
-	case mode == "norange" && n > 1:
-		a.send(w, body, len(body)) // from the start, whatever was asked for
-	case mode == "norange":
-		a.send(w, body[:half], len(body))
-	default:
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
-	}
-}
-
-// reset breaks the connection off before a byte has been sent.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		err = tcp.SetLinger(0)
-	}
-	_ = errors.Join(err, conn.Close())
-}
-
 // upload misbehaves when something is pushed. n counts what was asked in this
 // way before.
 func (f *flaky) upload(w http.ResponseWriter, r *http.Request, mode string, n int) {
@@ -257,7 +159,7 @@ func (f *flaky) upload(w http.ResponseWriter, r *http.Request, mode string, n in
 	switch {
 	case mode == "upreset1" && closing && n == 1, mode == "upresetall" && closing:
 		_, _ = io.CopyN(io.Discard, r.Body, 100)
-		reset(w)
+		faultyregistry.Reset(w)
 	case mode == "up500" && closing && n == 1, mode == "up500all" && closing:
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusInternalServerError)

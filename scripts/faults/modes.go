@@ -24,7 +24,7 @@ const tries = 10
 
 var modes = map[string]mode{
 	"ok":     {0, 1, false},
-	"trunc1": {0, 2, false}, "truncall": {4, tries, false}, "shortcl": {5, 1, false}, "longer": {5, 1, false}, "endless": {5, 1, false},
+	"trunc1": {0, 2, false}, "truncall": {4, tries, false}, "shortcl": {5, 1, false}, "longer": {5, 1, false}, "longercl": {5, 1, false}, "endless": {5, 1, false},
 	"wrongdigest": {5, 1, false}, "b429": {0, 3, false}, "b503": {0, 3, false}, "b503all": {4, tries, false}, "b500": {0, 2, false},
 	"reset1": {0, 2, false}, "resetall": {4, tries, false}, "stall": {0, 2, false}, "stallall": {4, tries, false},
 	"redirloop": {5, 12, false}, "redirfile": {5, 1, false}, "badrange": {5, 2, false}, "norange": {0, 2, false},

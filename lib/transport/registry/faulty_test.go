@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/faultyregistry"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/transport/registry"
 )
@@ -75,10 +75,12 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 	w = &counting{ResponseWriter: w, f: f}
 	if kind == "manifests" {
-		f.serveManifest(w, mode, n)
+		w.Header().Set("Content-Type", ispec.MediaTypeImageManifest)
+		w.Header().Set("Docker-Content-Digest", digest.FromBytes(f.manifest).String())
+		faultyregistry.Manifest(w, mode, n, f.manifest)
 		return
 	}
-	f.serveBlob(w, r, mode, n)
+	faultyregistry.Blob(w, r, mode, n, f.blob)
 }
 
 type counting struct {
@@ -94,97 +96,6 @@ func (c *counting) Write(p []byte) (int, error) {
 
 func (c *counting) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-func (f *faulty) serveManifest(w http.ResponseWriter, mode string, n int) {
-	w.Header().Set("Content-Type", ispec.MediaTypeImageManifest)
-	w.Header().Set("Docker-Content-Digest", digest.FromBytes(f.manifest).String())
-	switch {
-	case mode == "man429" && n <= 2:
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-	case mode == "man500" && n <= 2:
-		w.WriteHeader(http.StatusInternalServerError)
-	case mode == "mandigest":
-		_, _ = w.Write(append([]byte(" "), f.manifest...))
-	case mode == "manbig":
-		spaces := []byte(strings.Repeat(" ", 1<<20))
-		for range 512 {
-			if _, err := w.Write(spaces); err != nil {
-				return
-			}
-		}
-	default:
-		_, _ = w.Write(f.manifest)
-	}
-}
-
-// hijack takes over the connection and closes it after writing head.
-func hijack(w http.ResponseWriter, head string) {
-	conn, buf, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(err)
-	}
-	_, _ = buf.WriteString(head)
-	_ = buf.Flush()
-	_ = conn.Close()
-}
-
-func (f *faulty) serveBlob(w http.ResponseWriter, r *http.Request, mode string, n int) {
-	body, half := f.blob, len(f.blob)/2
-	length := func(n int) { w.Header().Set("Content-Length", strconv.Itoa(n)) }
-	switch {
-	case mode == "trunc1" && n == 1, mode == "stall" && n == 1:
-		length(len(body))
-		_, _ = w.Write(body[:half])
-		if mode == "stall" {
-			_ = http.NewResponseController(w).Flush()
-			<-r.Context().Done()
-		}
-	case mode == "truncall":
-		length(len(body))
-		_, _ = w.Write(body[:half])
-	case mode == "shortcl":
-		length(half)
-		_, _ = w.Write(body[:half])
-	case mode == "longer":
-		_, _ = w.Write(append(append([]byte{}, body...), make([]byte, 1<<20)...))
-	case mode == "endless":
-		_, _ = w.Write(body)
-		for chunk := make([]byte, 1<<20); ; {
-			if _, err := w.Write(chunk); err != nil {
-				return
-			}
-		}
-	case mode == "wrongdigest":
-		wrong := append([]byte{}, body...)
-		wrong[half] ^= 1
-		length(len(wrong))
-		_, _ = w.Write(wrong)
-	case mode == "b429" && n <= 2:
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusTooManyRequests)
-	case mode == "b503" && n <= 2:
-		w.WriteHeader(http.StatusServiceUnavailable)
-	case mode == "b500" && n <= 1:
-		w.WriteHeader(http.StatusInternalServerError)
-	case mode == "reset1" && n == 1:
-		hijack(w, "")
-	case mode == "redirloop":
-		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
-	case mode == "redirfile":
-		w.Header().Set("Location", "file:///etc/passwd")
-		w.WriteHeader(http.StatusTemporaryRedirect)
-	case mode == "badrange" && n > 1:
-		w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(body)-1, len(body)))
-		w.WriteHeader(http.StatusPartialContent)
-		_, _ = w.Write(body)
-	case mode == "badrange":
-		length(len(body))
-		_, _ = w.Write(body[:half])
-	default:
-		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(string(body)))
-	}
-}
-
 func TestBlobFaults(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -197,6 +108,7 @@ func TestBlobFaults(t *testing.T) {
 		{"truncall", fault.ErrTemporary, 8},
 		{"shortcl", fault.ErrRefused, 1},
 		{"longer", fault.ErrRefused, 1},
+		{"longercl", fault.ErrRefused, 1},
 		{"endless", fault.ErrRefused, 1},
 		{"wrongdigest", fault.ErrRefused, 1},
 		{"b429", nil, 3},
@@ -207,6 +119,7 @@ func TestBlobFaults(t *testing.T) {
 		{"redirloop", fault.ErrRefused, 10},
 		{"redirfile", fault.ErrRefused, 1},
 		{"badrange", fault.ErrRefused, 2},
+		{"norange", nil, 2},
 	}
 	for _, tt := range tests {
 		t.Run(tt.mode, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/oci-plumbing/oci-plumbing/internal/faultyregistry"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	ours "github.com/oci-plumbing/oci-plumbing/lib/transport/registry"
 )
@@ -39,7 +40,7 @@ func TestUploadFaults(t *testing.T) {
 				return false
 			}
 			_, _ = io.CopyN(io.Discard, r.Body, 1<<16)
-			hijack(w, "")
+			faultyregistry.Reset(w)
 			return true
 		}, nil, 2},
 		{"500 at the end", func(w http.ResponseWriter, r *http.Request, n int) bool {
