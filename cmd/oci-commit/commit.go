@@ -189,10 +189,12 @@ func (c *commit) write(ctx context.Context, s *source, d *draft, tree *changeset
 	if err := c.inv.Records().Check(c.dst.String()); err != nil {
 		return err
 	}
-	l, err := layout.Create(ctx, c.dst.Dir)
+	// Whoever made this layout, and fails, leaves it while it is claimed.
+	l, claim, err := layout.CreateClaimed(ctx, c.dst.Dir)
 	if err != nil {
 		return fmt.Errorf("destination: %w", err)
 	}
+	defer claim.Release()
 	if err := d.addLayers(ctx, l, s, tree); err != nil {
 		return err
 	}

@@ -38,14 +38,13 @@ func (r *layoutRef) create(ctx context.Context) (*layoutDestination, error) {
 	if r.ref.Digest != "" {
 		return nil, fault.Hint(fault.Usage("destination %s names a digest, which only the content decides", r.ref), "write oci:%s:TAG", r.ref.Dir)
 	}
-	l, claim, err := r.claimLayout(ctx)
+	l, claim, err := layout.CreateClaimed(ctx, r.ref.Dir, r.layoutOptions()...)
 	if err != nil {
 		return nil, err
 	}
 	if earlier := r.claim; earlier != nil {
 		// It is another try of the same copy.
-		claim.fresh = claim.fresh || earlier.fresh
-		earlier.release()
+		claim.Replace(earlier)
 	}
 	r.claim = claim
 	return &layoutDestination{ref: r, layout: l}, nil

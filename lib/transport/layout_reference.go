@@ -20,7 +20,7 @@ type layoutRef struct {
 	ref    layout.Reference
 	shared string
 	// claim is set once the layout has been opened for writing.
-	claim *claim
+	claim *layout.Claim
 	// stored are the paths of the blobs that were written.
 	stored sync.Map // string → struct{}
 }
