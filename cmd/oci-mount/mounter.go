@@ -96,7 +96,7 @@ func (m *mounter) mount(ctx context.Context) (*mounted, error) {
 	if err := m.probe(image, old); err != nil {
 		return nil, err
 	}
-	if err := m.explain(source, image, old == nil); err != nil {
+	if err := m.explain(ctx, source, image, old == nil); err != nil {
 		return nil, err
 	}
 	s, err := m.stack(ctx, image, source)

@@ -11,11 +11,11 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/explain"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
-	"github.com/oci-plumbing/oci-plumbing/lib/store"
 )
 
 // dryRun prints the script that does by hand what the plan says.
@@ -26,103 +26,61 @@ func dryRun(ctx context.Context, inv *cli.Invocation, p plan) error {
 		return err
 	}
 	m.byHand = true
-	if err := m.explain(source, image, true); err != nil || p.Program == nil {
+	if err := m.explain(ctx, source, image, true); err != nil || p.Program == nil {
 		return err
 	}
 	return m.programStep()
 }
 
 // explain prints how the image is mounted, and how the bundle is made when it
-// is a fresh one.
-func (m *mounter) explain(source *layout.Layout, image *layout.Image, fresh bool) error {
+// is a fresh one. What the layers leave to each other is found by reading them
+// once more.
+func (m *mounter) explain(ctx context.Context, source *layout.Layout, image *layout.Image, fresh bool) error {
 	if !m.steps.Enabled() {
 		return nil
+	}
+	layers := layersOf(image)
+	outline, err := layer.Describe(ctx, source, layers, layer.Options{})
+	if err != nil {
+		return err
+	}
+	if m.byHand {
+		if err := scriptable(outline); err != nil {
+			return err
+		}
 	}
 	if fresh {
 		if err := m.bundleStep(); err != nil {
 			return err
 		}
 	}
-	paths, err := m.fillSteps(source, layersOf(image))
+	paths, err := m.fillSteps(source, layers, outline)
 	if err != nil {
 		return err
 	}
-	if paths, err = m.lowerSteps(paths); err != nil {
+	if paths, err = m.lowerSteps(paths, outline); err != nil {
 		return err
 	}
-	if fresh && !m.ReadOnly {
-		if err := m.upperStep(paths); err != nil {
+	if fresh {
+		fixup, err := m.fixupStep(outline)
+		if err != nil {
 			return err
 		}
+		paths = append([]string{fixup}, paths...)
 	}
 	return m.mountStep(paths)
 }
 
-// fillSteps print how the layers come into the store, and return where they
-// are, the topmost first. A script keeps those that it extracts in the bundle:
-// the store has notes beside each layer that tar does not write.
-func (m *mounter) fillSteps(source *layout.Layout, layers []layer.Layer) ([]string, error) {
-	var paths []string
-	for i, l := range layers {
-		key := store.Key{Kind: store.Layer, Digest: l.DiffID}
-		entry, ok, err := m.store.Lookup(key)
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			if entry.Path, err = m.store.Dir(key); err != nil {
-				return nil, err
-			}
-			if m.byHand {
-				entry.Path = filepath.Join(m.Bundle, "layers", l.DiffID.Encoded())
-			}
-			if err := m.extractStep(source, l, i, entry.Path); err != nil {
-				return nil, err
-			}
-		}
-		paths = append([]string{entry.Path}, paths...)
+// scriptable refuses what tar would do in another way than oci-mount.
+func scriptable(o *layer.Outline) error {
+	switch {
+	case o.FollowsLinks:
+		return fault.Hint(fault.Refused("a layer writes through a symlink of the image: a script would follow it out of the tree"),
+			"%s itself resolves such links inside the tree", name)
+	case o.Overwrites:
+		return fault.Hint(fault.Refused("a layer has two things at one path, of which tar may keep the other one"), "%s itself keeps the last", name)
 	}
-	return paths, nil
-}
-
-// extractStep prints the extraction of one layer with tar and the form that
-// overlay wants. It leaves the directory alone when it is there.
-func (m *mounter) extractStep(source *layout.Layout, l layer.Layer, i int, dir string) error {
-	blob, err := source.BlobPath(l.Descriptor.Digest)
-	if err != nil {
-		return err
-	}
-	compression, err := layer.CompressionOf(l.Descriptor.MediaType)
-	if err != nil {
-		return err
-	}
-	inflate := map[layer.Compression]string{layer.Gzip: "gzip -dc", layer.Zstd: "zstd -dc"}[compression]
-	if inflate == "" {
-		inflate = "cat"
-	}
-	namespace := "trusted"
-	if m.userXattr {
-		namespace = "user"
-	}
-	q := explain.Quote
-	return m.steps.Step(explain.Step{
-		Action: fmt.Sprintf("extract layer %d into the cache", i+1),
-		Command: strings.Join([]string{
-			"if ! test -d " + q(dir) + "; then",
-			"  mkdir -p " + q(filepath.Dir(dir)),
-			"  layer=$(mktemp -d " + q(dir+".XXXXXX") + ")",
-			"  chmod 755 \"$layer\"",
-			"  echo " + q(l.Descriptor.Digest.Encoded()+"  "+blob) + " | sha256sum -c - >/dev/null",
-			"  " + inflate + " " + q(blob) + " | tar -C \"$layer\" --numeric-owner --xattrs '--xattrs-include=*' -xpf -",
-			"  find \"$layer\" -depth -name .wh..wh..opq -exec sh -c 'setfattr -n " + namespace +
-				".overlay.opaque -v y \"${1%/*}\"; rm \"$1\"' sh {} ';'",
-			"  find \"$layer\" -depth -name '.wh.*' -exec sh -c 'd=${1%/*}; n=${1##*/.wh.}; rm \"$1\"; test -e \"$d/$n\" || mknod \"$d/$n\" c 0 0' sh {} ';'",
-			"  mv -T \"$layer\" " + q(dir),
-			"fi",
-		}, "\n"),
-		Why: "whiteouts become character devices 0:0, opaque directories get an attribute: the form that the kernel stacks",
-		Ref: "image-spec layer.md, overlayfs.rst",
-	})
+	return nil
 }
 
 // bundleStep prints how the bundle is made.
@@ -143,47 +101,28 @@ func (m *mounter) bundleStep() error {
 	return m.steps.Step(explain.Step{Action: "make the bundle", Command: command, Why: "what is changed goes into upper"})
 }
 
-// upperStep prints how the upper directory gets the metadata of the root.
-func (m *mounter) upperStep(paths []string) error {
-	if len(paths) == 0 {
-		return nil
-	}
-	upper := filepath.Join(m.Bundle, bundle.UpperDir)
-	var commands []string
-	for _, command := range []string{"chmod", "chown", "touch"} {
-		commands = append(commands, command+" --reference="+explain.Quote(paths[0])+" "+explain.Quote(upper))
-	}
-	return m.steps.Step(explain.Step{
-		Action: "dress the upper directory", Command: strings.Join(commands, "\n"),
-		Why: "the root directory keeps the mode, owner and time that the image gives it",
-	})
-}
-
 // lowerSteps print how layers that cannot be stacked as they are get mounts of
 // their own, and return where all are. oci-mount itself passes such mounts to
 // the kernel detached; mount(8) needs places for them.
-func (m *mounter) lowerSteps(paths []string) ([]string, error) {
+func (m *mounter) lowerSteps(paths []string, o *layer.Outline) ([]string, error) {
 	var commands []string
+	if len(m.IDMap) > 0 && len(paths) > 0 {
+		commands = m.idmapFunction(o)
+	}
 	lowers := slices.Clone(paths)
+	mount := func(command, path, place string) string {
+		commands = append(commands, "mkdir -p "+explain.Quote(place), command+" "+explain.Quote(path, place))
+		m.places = append(m.places, place)
+		return place
+	}
 	for i, path := range paths {
 		place := filepath.Join(m.Bundle, "lower", strconv.Itoa(len(paths)-i))
-		image := strings.HasSuffix(path, ".erofs")
-		if !image && len(m.IDMap) == 0 {
-			continue
-		}
-		commands = append(commands, "mkdir -p "+explain.Quote(place))
-		if image {
-			commands = append(commands, "mount -t erofs -o ro,loop "+explain.Quote(path, place))
-			path = place
+		if strings.HasSuffix(path, ".erofs") {
+			lowers[i] = mount("mount -t erofs -o ro,loop", path, place)
 		}
 		if len(m.IDMap) > 0 {
-			commands = append(commands, "mount --bind -o "+explain.Quote("X-mount.idmap="+idmapOption(m.IDMap))+" "+explain.Quote(path, place))
-			if image {
-				m.places = append(m.places, place) // one on the other
-			}
+			lowers[i] = mount("idmapped", lowers[i], place+".mapped")
 		}
-		lowers[i] = place
-		m.places = append(m.places, place)
 	}
 	if len(commands) == 0 {
 		return lowers, nil
@@ -192,6 +131,35 @@ func (m *mounter) lowerSteps(paths []string) ([]string, error) {
 		Action: "mount the layers by themselves", Command: strings.Join(commands, "\n"),
 		Why: "an image file is no directory, and mapped ids belong to a mount", Ref: "mount(8), X-mount.idmap of util-linux 2.39",
 	})
+}
+
+// idmapFunction is a function of the script that shows a directory at another
+// place with mapped ids. An older mount(8) passes over the option: there a copy
+// gets the owners.
+func (m *mounter) idmapFunction(o *layer.Outline) []string {
+	owners := func(ids []uint32) string {
+		var words []string
+		for _, id := range ids {
+			words = append(words, fmt.Sprintf("+%d +%d", id, shown(m.IDMap, id)))
+		}
+		return explain.Quote(words...)
+	}
+	maps := filepath.Join(m.Bundle, "maps")
+	users, groups := filepath.Join(maps, "users"), filepath.Join(maps, "groups")
+	flags := " --numeric-owner --xattrs --xattrs-include='*'"
+	return []string{
+		"mkdir -- " + explain.Quote(maps),
+		`printf '%s\n' ` + owners(o.UIDs) + " >" + explain.Quote(users),
+		`printf '%s\n' ` + owners(o.GIDs) + " >" + explain.Quote(groups),
+		"idmapped() {",
+		"  case $(mount --version) in",
+		`  *'util-linux 2.'[0-2]*|*'util-linux 2.3'[0-8]*)`,
+		"    tar -C \"$1\" -c" + flags + " --owner-map=" + explain.Quote(users) + " --group-map=" + explain.Quote(groups) +
+			" -f - . | tar -C \"$2\" -x -p --same-owner" + flags + " -f - ;;",
+		"  *) mount --bind -o " + explain.Quote("X-mount.idmap="+idmapOption(m.IDMap)) + ` "$1" "$2" ;;`,
+		"  esac",
+		"}",
+	}
 }
 
 // idmapOption is the id map as mount(8) takes it: TYPE:MOUNT:HOST:RANGE.
@@ -203,23 +171,32 @@ func idmapOption(ids idmap.Map) string {
 	return strings.Join(words, " ")
 }
 
+// maxMountCommand: mount(2) takes a page of options.
+const maxMountCommand = 4000
+
 // mountStep prints the mount(8) command.
 func (m *mounter) mountStep(paths []string) error {
 	b := bundle.Bundle{Dir: m.Bundle}
-	s := overlay.Stack{UserXattr: m.userXattr, Volatile: m.Volatile}
-	words := []string{"lowerdir=" + strings.Join(paths, ":")}
-	if !m.ReadOnly {
+	s, before := overlay.Stack{UserXattr: m.userXattr, Volatile: m.Volatile}, ""
+	if len(paths) == 1 && m.ReadOnly {
+		empty := filepath.Join(b.Dir, emptyDir)
+		paths, before = append(paths, empty), "mkdir -- "+explain.Quote(empty)+"\n"
+	}
+	for _, path := range paths {
+		s.Lowers = append(s.Lowers, overlay.Lower{Path: path})
+	}
+	options := ""
+	if m.ReadOnly {
+		options = "ro,"
+	} else {
 		s.Upper, s.Work = filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir)
 		if m.Size > 0 {
 			s.Upper, s.Work = filepath.Join(s.Work, bundle.UpperDir), filepath.Join(s.Work, bundle.WorkDir)
 		}
-	} else {
-		words = append([]string{"ro"}, words...)
 	}
-	words = append(words, s.Options()...)
-	command := "mount -t overlay " + overlay.Source + " -o " + explain.Quote(strings.Join(words, ",")) + " " + explain.Quote(b.Rootfs())
-	if len(paths) == 1 && m.ReadOnly {
-		command = "mount --bind " + explain.Quote(paths[0], b.Rootfs()) + "\nmount -o remount,ro,bind " + explain.Quote(b.Rootfs())
+	command := before + "mount -t overlay " + overlay.Source + " -o " + explain.Quote(options+s.ClassicOptions()) + " " + explain.Quote(b.Rootfs())
+	if m.byHand && len(command) > maxMountCommand {
+		return fault.Hint(fmt.Errorf("the names of %d layers are more than mount(8) takes", len(paths)), "%s itself hands them to the kernel one by one", name)
 	}
 	return m.steps.Step(explain.Step{
 		Action: "mount the layers", Command: command + "\necho " + explain.Quote(b.Rootfs()),
@@ -235,7 +212,7 @@ func (m *mounter) programStep() error {
 		command += "\numount " + explain.Quote(filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir))
 	}
 	if len(m.places) > 0 {
-		command += "\numount " + explain.Quote(m.places...)
+		command += "\nfor place in " + explain.Quote(m.places...) + "; do\n  ! mountpoint -q \"$place\" || umount \"$place\"\ndone"
 	}
 	if m.Private {
 		command += "\nrm -r -- " + explain.Quote(b.Dir)

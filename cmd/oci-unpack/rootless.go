@@ -53,7 +53,7 @@ func (w *stepWriter) placeholders(all []layer.OutlinePlaceholder) {
 	for _, p := range all {
 		names := below(p.Paths)
 		files = append(files, names[0])
-		commands = append(commands, w.within+"touch -d @"+timeOf(p.MTime)+" -- "+explain.Quote(names[0]))
+		commands = append(commands, w.within+"touch -d @"+explain.Time(p.MTime)+" -- "+explain.Quote(names[0]))
 		for _, more := range names[1:] {
 			commands = append(commands, w.within+"ln -- "+explain.Quote(names[0], more))
 		}

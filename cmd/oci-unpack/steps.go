@@ -7,9 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -201,7 +199,7 @@ func (w *stepWriter) directories(dirs []layer.OutlineDir) {
 		if d.Implied {
 			implied = append(implied, d.Path)
 		}
-		at := timeOf(d.MTime)
+		at := explain.Time(d.MTime)
 		times[at] = append(times[at], d.Path)
 	}
 	if len(implied) > 0 {
@@ -254,18 +252,6 @@ func (w *stepWriter) end() {
 			Why: fmt.Sprintf("%s also writes %s, which names the image and its layers", name, bundle.StateFile),
 		})
 	}
-}
-
-// timeOf is a time as touch takes it after an @.
-func timeOf(t time.Time) string {
-	sec, ns, sign := t.Unix(), t.Nanosecond(), ""
-	if sec < 0 && ns > 0 { // -2 s and 0.7 s of time(2) are -1.3 s
-		sec, ns, sign = -sec-1, 1e9-ns, "-"
-	}
-	if ns == 0 {
-		return strconv.FormatInt(sec, 10)
-	}
-	return fmt.Sprintf("%s%d.%09d", sign, sec, ns)
 }
 
 // lines spreads the operands over several commands: one line of a command has

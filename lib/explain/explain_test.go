@@ -3,9 +3,12 @@ package explain
 import (
 	"bytes"
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestQuoteSurvivesTheShell(t *testing.T) {
@@ -61,5 +64,18 @@ func TestThePauseStopsTheTool(t *testing.T) {
 	var none *Printer
 	if err := none.Step(Step{Action: "a"}); err != nil || none.Enabled() {
 		t.Error("the nil printer is not silent")
+	}
+}
+
+func TestTimeIsReadByTouch(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f")
+	for _, want := range []time.Time{time.Unix(5, 0), time.Unix(-5, 0), time.Unix(7, 1), time.Unix(-2, 700_000_000), time.Unix(-1, 5)} {
+		if out, err := exec.Command("touch", "-d", "@"+Time(want), file).CombinedOutput(); err != nil {
+			t.Fatalf("touch: %v: %s", err, out)
+		}
+		info, err := os.Stat(file)
+		if err != nil || !info.ModTime().Equal(want) {
+			t.Errorf("touch reads %s as %v, %v, want %v", Time(want), info.ModTime(), err, want)
+		}
 	}
 }

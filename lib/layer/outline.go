@@ -30,12 +30,34 @@ type Outline struct {
 	// Attributes are the xattrs, and the owners that are one; with
 	// Options.Rootless. Without root tar cannot set them on every file.
 	Attributes []OutlineAttribute
+	// Dependent is the highest layer with a hard link to a file of a lower
+	// one, which it does not make by itself; -1 when there is none.
+	Dependent int
+	// Overwrites tells that a layer has two things at one path.
+	Overwrites bool
 	// HidesDevice tells that a layer has a device and something else at one
 	// path, which tar would leave out together.
 	HidesDevice bool
 	// FollowsLinks tells that an entry goes through a symlink of the image.
 	// A shell that did the same would leave the tree where the link does.
 	FollowsLinks bool
+
+	root *node
+}
+
+// Exists reports whether the merged tree has the path.
+func (o *Outline) Exists(path string) bool {
+	n := o.root
+	for name := range strings.SplitSeq(path, "/") {
+		if name == "." || n == nil {
+			continue
+		}
+		if n.dir == nil {
+			return false
+		}
+		n = n.dir.child(name)
+	}
+	return n != nil
 }
 
 // Changes is what one layer does.
@@ -53,9 +75,11 @@ type Changes struct {
 
 // OutlineDir is a directory as it is in the end.
 type OutlineDir struct {
-	Path  string
-	Mode  uint32
-	MTime time.Time
+	Path     string
+	Mode     uint32
+	UID, GID uint32
+	MTime    time.Time
+	Xattrs   []OutlineAttribute
 	// Implied tells that no entry describes it.
 	Implied bool
 }
@@ -89,7 +113,7 @@ func Describe(ctx context.Context, src Source, layers []Layer, opt Options) (*Ou
 	if err := check(layers); err != nil {
 		return nil, err
 	}
-	o := &Outline{Layers: make([]Changes, len(layers))}
+	o := &Outline{Layers: make([]Changes, len(layers)), Dependent: never}
 	opt.Trace = func(e TraceEntry) {
 		c := &o.Layers[e.Layer]
 		c.Entries = append(c.Entries, e)
@@ -103,7 +127,7 @@ func Describe(ctx context.Context, src Source, layers []Layer, opt Options) (*Ou
 	if err := eachLayer(ctx, cancel, src, layers, upwards(layers), opt, func() {}, a.layerFrom); err != nil {
 		return nil, err
 	}
-	o.FollowsLinks = a.followed
+	o.FollowsLinks, o.root = a.followed, a.root
 	for i := range o.Layers {
 		slices.Sort(o.Layers[i].Removed)
 		slices.Sort(o.Layers[i].Devices)
@@ -119,8 +143,8 @@ func Describe(ctx context.Context, src Source, layers []Layer, opt Options) (*Ou
 		}
 		if n.dir != nil {
 			o.Dirs = append(o.Dirs, OutlineDir{
-				Path: path, Mode: uint32(n.ino.mode), Implied: n.explicit == never,
-				MTime: time.Unix(n.ino.mtime.sec, int64(n.ino.mtime.nsec)),
+				Path: path, Mode: uint32(n.ino.mode), UID: n.ino.uid, GID: n.ino.gid, Implied: n.explicit == never,
+				MTime: n.ino.mtime.time(), Xattrs: xattrsOf(n, path),
 			})
 		}
 		return nil
@@ -155,26 +179,35 @@ func (o *Outline) placeholder(n *node, path string, placed map[*inode]int) {
 	if !ok {
 		i = len(o.Placeholders)
 		placed[n.ino] = i
-		o.Placeholders = append(o.Placeholders, OutlinePlaceholder{MTime: time.Unix(n.ino.mtime.sec, int64(n.ino.mtime.nsec))})
+		o.Placeholders = append(o.Placeholders, OutlinePlaceholder{MTime: n.ino.mtime.time()})
 	}
 	o.Placeholders[i].Paths = append(o.Placeholders[i].Paths, path)
 }
 
 // attributes notes the owner of the image, and the xattrs.
 func (o *Outline) attributes(n *node, path string) {
-	add := func(name, value string) {
-		o.Attributes = append(o.Attributes, OutlineAttribute{Path: path, Dir: n.dir != nil, Mode: uint32(n.ino.mode), Name: name, Value: value})
+	if owner := rootlessOwner(n.ino.uid, n.ino.gid); owner != "" && n.ino.keepsUserXattrs() {
+		o.Attributes = append(o.Attributes, OutlineAttribute{
+			Path: path, Dir: n.dir != nil, Mode: uint32(n.ino.mode), Name: RootlessXattr, Value: owner,
+		})
 	}
-	file := n.ino.kind == flagRegular || n.ino.kind == flagDir
-	if owner := rootlessOwner(n.ino.uid, n.ino.gid); owner != "" && file {
-		add(RootlessXattr, owner)
-	}
+	o.Attributes = append(o.Attributes, xattrsOf(n, path)...)
+}
+
+func xattrsOf(n *node, path string) []OutlineAttribute {
+	var all []OutlineAttribute
 	for _, x := range n.ino.more().xattrs {
-		if file || !strings.HasPrefix(x.name, "user.") { // xattr(7)
-			add(x.name, x.value)
+		if n.ino.keepsUserXattrs() || !strings.HasPrefix(x.name, "user.") {
+			all = append(all, OutlineAttribute{Path: path, Dir: n.dir != nil, Mode: uint32(n.ino.mode), Name: x.name, Value: x.value})
 		}
 	}
+	return all
 }
+
+// keepsUserXattrs: other kinds take none (xattr(7)).
+func (ino *inode) keepsUserXattrs() bool { return ino.kind == flagRegular || ino.kind == flagDir }
+
+func (t timespec) time() time.Time { return time.Unix(t.sec, int64(t.nsec)) }
 
 // recorder is a store that notes what is removed, and what only root makes.
 type recorder struct {
@@ -193,6 +226,9 @@ func (r *recorder) file(n *node, _ *tarReader) error {
 }
 
 func (r *recorder) link(n, target *node) error {
+	if target.ino.layer != r.tree.layer {
+		r.outline.Dependent = max(r.outline.Dependent, int(r.tree.layer))
+	}
 	if target.ino.more().device != 0 {
 		r.changes().Devices = append(r.changes().Devices, n.path())
 	}
@@ -203,6 +239,7 @@ func (r *recorder) link(n, target *node) error {
 // layer itself has made before is not there yet when the script removes.
 func (r *recorder) remove(n *node) error {
 	if n.touched == r.tree.layer {
+		r.outline.Overwrites = true
 		return nil
 	}
 	r.changes().Removed = append(r.changes().Removed, n.path())

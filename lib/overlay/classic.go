@@ -17,10 +17,7 @@ func (s *Stack) mountClassic(target string) error {
 	if err := s.check(); err != nil {
 		return fmt.Errorf("mount overlay: %w", err)
 	}
-	lowers := make([]string, len(s.Lowers))
-	for i, l := range s.Lowers {
-		lowers[i] = escape(l.Path)
-	}
+	lowers := s.escapedLowers()
 	data := s.classicOptions(lowers)
 	if len(data) >= pageOptions {
 		held, err := s.hold(lowers)
@@ -45,6 +42,17 @@ func (s *Stack) mountClassic(target string) error {
 		return fmt.Errorf("mount overlay on %s (options %q): %w", target, data, err)
 	}
 	return nil
+}
+
+// ClassicOptions are all options in one word, as mount(8) takes them.
+func (s *Stack) ClassicOptions() string { return s.classicOptions(s.escapedLowers()) }
+
+func (s *Stack) escapedLowers() []string {
+	lowers := make([]string, len(s.Lowers))
+	for i, l := range s.Lowers {
+		lowers[i] = escape(l.Path)
+	}
+	return lowers
 }
 
 // hold opens each lower and puts its short name in its place.
