@@ -124,6 +124,11 @@ func (m *mounter) again(ctx context.Context, image *layout.Image, b *bundle.Bund
 		return nil, err
 	}
 	defer lock.Close()
+	if m.userXattr { // else it is the kernel that mounts
+		if err := overlay.EndIdleFuse(b.Rootfs()); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkUnmounted(b); err != nil {
 		return nil, err
 	}

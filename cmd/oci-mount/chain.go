@@ -18,6 +18,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
 
@@ -84,6 +85,11 @@ func runChain(ctx context.Context, inv *cli.Invocation, p plan) error {
 	guard := new(guard)
 	defer guard.release()
 	err = runInside(ctx, inside{Verb: verbChain, Plan: p, mounted: guard.take}, commonFlags(inv)...)
+	if !privileged() {
+		if endErr := overlay.EndIdleFuse(filepath.Join(p.Bundle, bundle.RootfsDir)); endErr != nil {
+			inv.Log.Warn("%v", endErr)
+		}
+	}
 	if p.Private || inv.Bool("rm") {
 		if clearErr := clearChain(ctx, p); clearErr != nil {
 			inv.Log.Warn("%v", clearErr)

@@ -86,6 +86,9 @@ func listRows(ctx context.Context, root string, unmounted bool) ([]listed, error
 			continue
 		}
 		row := listed{bundle: bundle.Bundle{Dir: filepath.Clean(dir)}, mounted: &m}
+		if _, err := row.bundle.State(); err != nil && m.Source != overlay.Source {
+			continue // another program's
+		}
 		if row.users, err = overlay.Users(m); err != nil {
 			return nil, err
 		}

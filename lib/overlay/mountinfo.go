@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,7 +55,9 @@ func Mounts() ([]Mounted, error) {
 }
 
 // AllMounts lists the mounts of this package in every mount namespace that a
-// process the caller may look at lives in; its own come first.
+// process the caller may look at lives in; its own come first. A fuse-overlayfs
+// that is alone with its mount is left out: nobody uses that, and it ends with
+// the mount point.
 func AllMounts() ([]Mounted, error) {
 	all, err := Mounts()
 	if err != nil {
@@ -65,6 +68,7 @@ func AllMounts() ([]Mounted, error) {
 		return nil, fmt.Errorf("read own mount namespace: %w", err)
 	}
 	seen := map[string]bool{own: true}
+	idle := make(map[string][]Mounted) // by namespace, until somebody else lives there
 	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -73,7 +77,14 @@ func AllMounts() ([]Mounted, error) {
 		// A process that ends, or that belongs to somebody else, is none
 		// of ours: it cannot hold what the caller may remove.
 		namespace, err := os.Readlink(process + "/ns/mnt")
-		if err != nil || seen[namespace] {
+		if err != nil {
+			continue
+		}
+		if len(idle[namespace]) > 0 && !servesFuse(process) {
+			all = append(all, idle[namespace]...)
+			delete(idle, namespace)
+		}
+		if seen[namespace] {
 			continue
 		}
 		data, err := os.ReadFile(process + "/mountinfo")
@@ -85,12 +96,23 @@ func AllMounts() ([]Mounted, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read %s/mountinfo: %w", process, err)
 		}
-		for i := range mounts {
-			mounts[i].Namespace = namespace
+		alone := servesFuse(process)
+		for _, m := range mounts {
+			m.Namespace = namespace
+			if m.Type == fuseType && alone {
+				idle[namespace] = append(idle[namespace], m)
+			} else {
+				all = append(all, m)
+			}
 		}
-		all = append(all, mounts...)
 	}
 	return all, nil
+}
+
+// servesFuse reports whether the process is fuse-overlayfs itself.
+func servesFuse(process string) bool {
+	comm, err := os.ReadFile(process + "/comm")
+	return err == nil && string(comm) == fuseProgram+"\n"
 }
 
 // At returns the mount on target in the caller's namespace, or nil.
@@ -142,13 +164,13 @@ func parseMount(line string) (m Mounted, ours bool, err error) {
 	if len(fields) < 6 || len(kind) < 2 {
 		return m, false, fmt.Errorf("too few fields in %q", line)
 	}
-	if unescape(kind[1]) != Source || fields[3] != "/" {
+	source := unescape(kind[1])
+	// fuse-overlayfs 1.10 does not tell the source that it was given.
+	ours = kind[0] == "overlay" && source == Source || kind[0] == fuseType && (source == Source || source == fuseProgram)
+	if !ours || fields[3] != "/" {
 		return m, false, nil
 	}
-	if kind[0] != "overlay" && kind[0] != fuseType {
-		return m, false, nil
-	}
-	m = Mounted{Target: unescape(fields[4]), Type: kind[0], Source: Source}
+	m = Mounted{Target: unescape(fields[4]), Type: kind[0], Source: source}
 	m.ReadOnly = hasWord(fields[5], "ro")
 	if m.Device, err = parseDevice(fields[2]); err != nil {
 		return m, false, err
@@ -235,6 +257,9 @@ func Users(m Mounted) ([]int, error) {
 		}
 		for _, link := range []string{"root", "cwd"} {
 			on, err := onDevice("/proc/"+e.Name()+"/"+link, m.Device)
+			if m.Type == fuseType && errors.Is(err, unix.EACCES) {
+				on, err = m.seems(e.Name(), link)
+			}
 			if err != nil {
 				break
 			}
@@ -245,6 +270,30 @@ func Users(m Mounted) ([]int, error) {
 		}
 	}
 	return users, nil
+}
+
+// seems answers from what the kernel tells of the process: a FUSE mount of a
+// user namespace lets nobody from outside look at it, not even root.
+func (m Mounted) seems(pid, link string) (bool, error) {
+	if link == "root" {
+		f, err := os.Open("/proc/" + pid + "/mountinfo")
+		if err != nil {
+			return false, fmt.Errorf("list mounts: %w", err)
+		}
+		defer f.Close()
+		mounts, err := parseMountinfo(f)
+		on := slices.ContainsFunc(mounts, func(r Mounted) bool { return r.Target == "/" && r.Device == m.Device })
+		return on, err
+	}
+	namespace, err := os.Readlink("/proc/" + pid + "/ns/mnt")
+	if err != nil {
+		return false, fmt.Errorf("read a mount namespace: %w", err)
+	}
+	path, err := os.Readlink("/proc/" + pid + "/cwd")
+	if err != nil {
+		return false, fmt.Errorf("read a working directory: %w", err)
+	}
+	return namespace == m.Namespace && (path == m.Target || strings.HasPrefix(path, m.Target+"/")), nil
 }
 
 func onDevice(path string, device uint64) (bool, error) {
