@@ -214,7 +214,7 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 			err = errors.Join(err, j.destination.Close())
 		}
 	}()
-	if err := j.prefetch(ctx, chosen.images); err != nil {
+	if err := j.prefetch(ctx, chosen.images, srcSys, dstSys); err != nil {
 		return nil, err
 	}
 	opts, err := j.copier.libraryOptions(chosen, srcSys, dstSys)
@@ -246,16 +246,7 @@ func (j *job) openDestination(ctx context.Context, sys *types.SystemContext) (ty
 	if j.copier.options.Sign.wanted() || !j.copier.options.RemoveSignatures && j.mayBeSigned() {
 		return r.ImageReference.NewImageDestination(ctx, sys)
 	}
-	d, err := r.NewImageDestination(ctx, sys)
-	if err != nil {
-		return nil, err
-	}
-	dst, isOurs := d.(*registryDestination)
-	src, alsoOurs := j.source.(*registrySource)
-	if isOurs && alsoOurs && src.client == dst.client && src.repository != dst.repository {
-		dst.mountFrom = src.repository
-	}
-	return d, nil
+	return r.NewImageDestination(ctx, sys)
 }
 
 // mayBeSigned reports whether the source can have signatures.

@@ -14,7 +14,8 @@ import (
 //
 // A wrapper shows the library the public interfaces only. That is all that our
 // own sources and destinations have; of the library's, those that can hold
-// signatures or share layers have more, and stay as they are.
+// signatures or share layers have more, and stay as they are: their blobs go
+// ahead where that can be (blobRoute).
 
 // watchedSource is a source whose first failure ends the copy.
 type watchedSource struct {

@@ -93,6 +93,10 @@ func (h *halting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestFirstFailureEndsAll(t *testing.T) {
 	t.Parallel()
 	zstd := transport.Options{Compression: "zstd", ForceCompression: true}
+	// Where signatures may be, the library opens the registries.
+	signatures := t.TempDir()
+	write(t, filepath.Join(signatures, "x.yaml"), "default-docker:\n  lookaside: file://"+signatures+"\n")
+	signed := transport.Options{RegistriesDir: signatures}
 	tests := []struct {
 		name    string
 		dst     string
@@ -105,6 +109,9 @@ func TestFirstFailureEndsAll(t *testing.T) {
 		{"directory", "dir:WORK/d", transport.Options{}},
 		{"registry", "docker://REGISTRY/x:1", transport.Options{}},
 		{"registry, recompressed", "docker://REGISTRY/x:1", zstd},
+		{"layout, with signatures", "oci:WORK/s:x", signed},
+		{"directory, with signatures", "dir:WORK/d", signed},
+		{"registry, with signatures", "docker://REGISTRY/x:1", signed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -56,14 +56,13 @@ type sectionDestination interface {
 // many at a time as is useful, and the first failure stops all others.
 //
 // It does nothing where a layer has to change on the way.
-func (j *job) prefetch(ctx context.Context, images []*digest.Digest) error {
-	src, ok := j.source.(blobSource)
-	if !ok {
+func (j *job) prefetch(ctx context.Context, images []*digest.Digest, srcSys, dstSys *types.SystemContext) error {
+	if j.changesLayers() {
 		return nil
 	}
-	dst, ok := j.destination.(blobDestination)
-	if !ok || j.changesLayers() {
-		return nil
+	src, dst, ok, err := j.blobRoute(ctx, srcSys, dstSys)
+	if !ok || err != nil {
+		return err
 	}
 	var blobs []ispec.Descriptor
 	for _, instance := range images {
@@ -72,13 +71,16 @@ func (j *job) prefetch(ctx context.Context, images []*digest.Digest) error {
 			return err
 		}
 		for _, desc := range descs {
+			if d, isDir := dst.(dirBlobs); isDir && !d.carries(desc.Digest) {
+				continue
+			}
 			if !slices.ContainsFunc(blobs, func(d ispec.Descriptor) bool { return d.Digest == desc.Digest }) {
 				blobs = append(blobs, desc)
 			}
 		}
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(j.lanes(src))
+	group.SetLimit(j.lanes(src, dst))
 	for _, desc := range blobs {
 		group.Go(func() error { return j.move(ctx, src, dst, desc) })
 	}
@@ -87,9 +89,9 @@ func (j *job) prefetch(ctx context.Context, images []*digest.Digest) error {
 
 // lanes is how many blobs travel at once: one into a stream, as many as there
 // are cores between files, and as many as were asked for over a network.
-func (j *job) lanes(src blobSource) int {
+func (j *job) lanes(src blobSource, dst blobDestination) int {
 	_, local := src.(sectionSource)
-	_, files := j.destination.(sectionDestination)
+	_, files := dst.(sectionDestination)
 	switch {
 	case !j.destination.HasThreadSafePutBlob():
 		return 1

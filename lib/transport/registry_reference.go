@@ -38,12 +38,21 @@ func (r *registryRef) NewImage(ctx context.Context, sys *types.SystemContext) (t
 	return image.FromSource(ctx, sys, src)
 }
 
-// NewImageSource finds the image on the first of its mirrors that has it, or
-// in the registry itself, which comes last.
+// NewImageSource opens the image for reading.
 func (r *registryRef) NewImageSource(ctx context.Context, sys *types.SystemContext) (types.ImageSource, error) {
 	if r.copier.wantsSignatures(r.ImageReference, sys) {
 		return r.ImageReference.NewImageSource(ctx, sys)
 	}
+	src, err := r.openFirst(ctx, sys)
+	if err != nil {
+		return nil, err
+	}
+	return src, nil
+}
+
+// openFirst finds the image on the first of its mirrors that has it, or in the
+// registry itself, which comes last.
+func (r *registryRef) openFirst(ctx context.Context, sys *types.SystemContext) (*registrySource, error) {
 	places, err := pullSources(sys, r.named)
 	if err != nil {
 		return nil, err
