@@ -35,9 +35,14 @@ func newTestSweep(t *testing.T) *sweep {
 	return s
 }
 
-// TestSample tries the points of one seed. "make faults" tries many more.
-func TestSample(t *testing.T) {
+func TestSweep(t *testing.T) {
 	s := newTestSweep(t)
+	t.Run("sample", func(t *testing.T) { trySample(t, s) })
+	t.Run("removal cut anywhere", func(t *testing.T) { tryRemovals(t, s) })
+}
+
+// trySample tries the points of one seed. "make faults" tries many more.
+func trySample(t *testing.T, s *sweep) {
 	points := 500
 	if testing.Short() {
 		points = 50
@@ -51,10 +56,9 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// TestRemovalCutAnywhere strikes at every call by which a bundle is removed,
-// and at every read before: none may leave what the next removal does not know.
-func TestRemovalCutAnywhere(t *testing.T) {
-	s := newTestSweep(t)
+// tryRemovals strikes at every call by which a bundle is removed, and at every
+// read before: none may leave what the next removal does not know.
+func tryRemovals(t *testing.T, s *sweep) {
 	i := slices.IndexFunc(operations, func(op operation) bool { return op.name == "umount" })
 	counts, err := s.count(operations[i])
 	if err != nil {

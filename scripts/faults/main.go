@@ -36,7 +36,7 @@ func start(ctx context.Context) (err error) {
 	one := flag.String("point", "", "repeat one `POINT`, as it was printed")
 	bin := flag.String("bin", "bin", "`DIR` of the binaries")
 	work := flag.String("work", "", "work below `DIR` (default a tmpfs with room, else a temporary directory)")
-	jobs := flag.Int("jobs", 3, "try `N` points at once")
+	jobs := flag.Int("jobs", 4, "try `N` points at once")
 	end := flag.Duration("time", 0, "begin no further point after this `TIME`; 0 is no bound")
 	list := flag.Bool("list", false, "print the operations and the scenarios")
 	flag.Parse()

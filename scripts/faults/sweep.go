@@ -50,7 +50,7 @@ func newSweep(bin, work string) (*sweep, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sweep{bin: bin, work: work, image: filepath.Join(work, "image"), jobs: 3, counts: make(map[string]map[string]int), needs: make(map[string]usage)}
+	s := &sweep{bin: bin, work: work, image: filepath.Join(work, "image"), jobs: 4, counts: make(map[string]map[string]int), needs: make(map[string]usage)}
 	if err := s.makeImages(); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -80,7 +80,12 @@ func (s *sweep) close() error {
 	if s.registry != nil {
 		s.registry.close()
 	}
-	return os.RemoveAll(s.work)
+	// A point that was broken off has not taken its mounts away.
+	mounts, err := mountsBelow(s.work)
+	for _, dir := range slices.Backward(mounts) {
+		err = errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH))
+	}
+	return errors.Join(err, os.RemoveAll(s.work))
 }
 
 // makeImages makes a layout with a small image of one layer, "lab", and one of
