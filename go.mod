@@ -4,6 +4,9 @@ go 1.26.0
 
 toolchain go1.26.8
 
+// A quota of CPU that changes while a tool runs is not worth a goroutine.
+godebug updatemaxprocs=0
+
 require (
 	github.com/containers/ocicrypt v1.3.2
 	github.com/cyphar/filepath-securejoin v0.7.0

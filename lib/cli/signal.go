@@ -21,7 +21,8 @@ func (i *interrupted) Error() string { return fmt.Sprintf("stopped by signal: %s
 
 // signals ignores SIGPIPE, so that a lost reader is an EPIPE that the stage
 // can undo, and cancels the context on INT, TERM and HUP. A second signal ends
-// the process at once.
+// the process at once. What is returned ends the context, not the handling of
+// signals: the process is about to end, and to stop costs eight switches.
 func (c *Command) signals(log *Log) (context.Context, func()) {
 	signal.Ignore(syscall.SIGPIPE)
 	if c.OwnSignals {
@@ -53,7 +54,6 @@ func (c *Command) signals(log *Log) (context.Context, func()) {
 		}
 	}()
 	return ctx, func() {
-		signal.Stop(caught)
 		close(done)
 		cancel(nil)
 	}

@@ -7,10 +7,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/startup"
 )
 
 // process is a child that waits for its order.
@@ -36,7 +37,7 @@ func launch(ctx context.Context, name string, stderr io.Writer, wall, mapped boo
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("confine: %w", err), ours.Close())
 	}
-	if err := patiently(cmd.Start); err != nil {
+	if err := startup.Patient(cmd.Start); err != nil {
 		_ = ours.Close()
 		if wall && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL)) {
 			return nil, &noWallError{err}
@@ -44,25 +45,6 @@ func launch(ctx context.Context, name string, stderr io.Writer, wall, mapped boo
 		return nil, fmt.Errorf("start the confined process: %w", err)
 	}
 	return &process{cmd: cmd, orders: orders, answers: ours}, nil
-}
-
-// patience is the timer slack of a child, in nanoseconds (prctl(2),
-// PR_SET_TIMERSLACK). Go's scheduler has a thread that looks every 20 µs for
-// calls that block, and takes the processor away from them. In a process that
-// makes files by the hundred thousand, each call is about as long as that: the
-// thread costs a sixth of the work, in wake-ups and in switches.
-const patience = 2_000_000
-
-// patiently calls start with this slack, which the kernel hands down to the
-// thread and the processes that the calling thread makes. Zero restores what
-// the thread had.
-func patiently(start func() error) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if unix.Prctl(unix.PR_SET_TIMERSLACK, patience, 0, 0, 0) == nil {
-		defer func() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) }()
-	}
-	return start()
 }
 
 // attributes make the namespace. An ordinary user owns a user namespace first,

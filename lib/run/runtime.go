@@ -71,6 +71,8 @@ type call struct {
 	extra []*os.File
 	// log is the file for the runtime's own log; empty for none.
 	log string
+	// patient lets the runtime's timers be late: see startup.Patient.
+	patient bool
 	// started is told of the process, before it can have been reaped.
 	children *children
 }
@@ -127,7 +129,12 @@ func (r Runtime) do(ctx context.Context, c call) error {
 	// for the runtime to be killed by, half-way.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	verb := c.words[0]
-	if err := c.children.start(cmd); err != nil {
+	start := func() error { return c.children.start(cmd) }
+	if c.patient {
+		plain := start
+		start = func() error { return startup.Patient(plain) }
+	}
+	if err := start(); err != nil {
 		return fmt.Errorf("start the runtime %s: %w", r.Path, err)
 	}
 	err = cmd.Wait()

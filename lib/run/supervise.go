@@ -121,7 +121,7 @@ func (s *supervisor) create() error {
 		return fault.WithStatus(128+int(sig), fmt.Errorf("stopped by %s before the container was created", signalName(sig)))
 	}
 	words := []string{"create", "--bundle", s.bundleDir(), "--pid-file", filepath.Join(s.claim.dir, pidFile)}
-	c := call{log: filepath.Join(s.claim.dir, runtimeLog), extra: s.streams.Extra, children: s.children}
+	c := call{log: filepath.Join(s.claim.dir, runtimeLog), extra: s.streams.Extra, children: s.children, patient: s.patient()}
 	if s.rec.Terminal {
 		console, err := listenConsole(s.claim.dir)
 		if err != nil {
@@ -198,6 +198,11 @@ func (s *supervisor) adopt() error {
 	s.children.adopt(pid)
 	if s.rec.Process, err = lookProcess(pid); err != nil {
 		return fmt.Errorf("the container died before it was started: %w", err)
+	}
+	if s.patient() {
+		if err := restoreSlack(pid); err != nil {
+			return err
+		}
 	}
 	s.rec.Cgroups = ownCgroups(cgroupsOf(strconv.Itoa(pid)))
 	s.initial, _ = os.Readlink(procPath(pid, "exe"))
