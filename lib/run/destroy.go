@@ -18,6 +18,9 @@ import (
 
 // destroy kills what is left of a container and has the runtime forget it.
 func (r Runtime) destroy(ctx context.Context, rec *Record, ch *children) error {
+	if r.gone() {
+		return r.destroyAlone(rec)
+	}
 	if rec.SharedPIDs && rec.Process.Pid != 0 {
 		// Nobody kills the others when the first process ends, and they hold
 		// the cgroup (runc issues 4040, 4047). Without them there is no error
@@ -34,16 +37,10 @@ func (r Runtime) destroy(ctx context.Context, rec *Record, ch *children) error {
 
 // knows reports whether the runtime's state directory has the container.
 func (r Runtime) knows(id string) bool {
-	if r.State == "" {
-		return false
-	}
-	if r.kind() == kindRunsc {
-		// Not a directory, but files: ID_sandbox:ID.state.
-		found, err := filepath.Glob(filepath.Join(r.State, id+"_sandbox*.state"))
-		return err == nil && len(found) > 0
-	}
-	_, err := os.Lstat(filepath.Join(r.State, id))
-	return err == nil
+	return slices.ContainsFunc(r.traces(id), func(path string) bool {
+		_, err := os.Lstat(path)
+		return err == nil
+	})
 }
 
 // taken explains that the runtime has a container of this ID that this tool
@@ -137,7 +134,11 @@ func (c *Container) Destroy(ctx context.Context) error {
 		return err
 	}
 	if state == StateRunning {
-		if err := c.Kill(ctx, unix.SIGKILL); err != nil {
+		kill := func() error { return c.Kill(ctx, unix.SIGKILL) }
+		if c.Runtime.gone() {
+			kill = c.Process.end
+		}
+		if err := kill(); err != nil {
 			return err
 		}
 	}

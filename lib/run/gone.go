@@ -1,0 +1,72 @@
+package run
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+)
+
+// gone reports whether the program of the runtime is not there any more: it
+// was uninstalled, or stood on a disk that is not mounted.
+func (r Runtime) gone() bool {
+	_, err := os.Stat(r.Path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// destroyAlone does what can be done of the work of a runtime that is gone:
+// it ends the container, and removes the cgroups and the files by which the
+// runtime knew it. Its hooks for the end are not run.
+func (r Runtime) destroyAlone(rec *Record) error {
+	if err := rec.Process.end(); err != nil {
+		return fmt.Errorf("delete container %s without its runtime, %s, which is gone: %w", rec.ID, r.Path, err)
+	}
+	if err := removeCgroups(append(likelyCgroups(rec.ID), rec.Cgroups...)); err != nil {
+		return err
+	}
+	for _, path := range r.traces(rec.ID) {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove the state of container %s: %w", rec.ID, err)
+		}
+	}
+	return nil
+}
+
+// traces are the files by which the runtime knows the container.
+func (r Runtime) traces(id string) []string {
+	if r.State == "" {
+		return nil
+	}
+	if r.kind() == kindRunsc {
+		// Not a directory, but files: ID_sandbox:ID.state.
+		found, err := filepath.Glob(filepath.Join(r.State, id+"_sandbox*"))
+		if err != nil {
+			return nil
+		}
+		return found
+	}
+	return []string{filepath.Join(r.State, id)}
+}
+
+// end kills the process, and waits a while until it is dead.
+func (p process) end() error {
+	for deadline := time.Now().Add(callLimit); p.alive(); time.Sleep(10 * time.Millisecond) {
+		if err := p.signal(unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			return p.stillAlive(err)
+		}
+		if time.Now().After(deadline) {
+			return p.stillAlive(errors.New("it does not end"))
+		}
+	}
+	return nil
+}
+
+func (p process) stillAlive(cause error) error {
+	return fault.Hint(fmt.Errorf("kill process %d: %w", p.Pid, cause), "end it with: kill -KILL %d, as its user or as root", p.Pid)
+}
