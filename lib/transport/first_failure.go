@@ -17,6 +17,19 @@ import (
 // signatures or share layers have more, and stay as they are: their blobs go
 // ahead where that can be (blobRoute).
 
+// hasMore reports whether an end of the copy has more than public interfaces;
+// registries have when they are not ours.
+func hasMore(t *target, ours bool) bool {
+	switch t.transport {
+	case "dir", "containers-storage":
+		return true
+	case "docker":
+		return !ours
+	default:
+		return false
+	}
+}
+
 // watchedSource is a source whose first failure ends the copy.
 type watchedSource struct {
 	types.ImageSource
@@ -24,13 +37,8 @@ type watchedSource struct {
 }
 
 func (j *job) watchSource(stop context.CancelCauseFunc) types.ImageSource {
-	switch j.src.transport {
-	case "dir", "containers-storage":
+	if _, ours := j.source.(*registrySource); hasMore(j.src, ours) {
 		return j.source
-	case "docker":
-		if _, ok := j.source.(*registrySource); !ok {
-			return j.source
-		}
 	}
 	return &watchedSource{j.source, stop}
 }
@@ -68,13 +76,8 @@ type watchedDestination struct {
 }
 
 func (j *job) watchDestination(stop context.CancelCauseFunc) types.ImageDestination {
-	switch j.dst.transport {
-	case "dir", "containers-storage":
+	if _, ours := j.destination.(*registryDestination); hasMore(j.dst, ours) {
 		return j.destination
-	case "docker":
-		if _, ok := j.destination.(*registryDestination); !ok {
-			return j.destination
-		}
 	}
 	return &watchedDestination{j.destination, stop}
 }
