@@ -2,7 +2,6 @@ package run
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +25,8 @@ type logWriter struct {
 	file *os.File
 	size int64
 	now  func() time.Time
+	// entry is the buffer of format.
+	entry []byte
 }
 
 func openLogWriter(plan LogPlan) (*logWriter, error) {
@@ -64,30 +65,28 @@ func (w *logWriter) line(stream string, text []byte, partial bool) error {
 	return nil
 }
 
+// format makes the entry of a line, in the buffer of the last one: a monitor
+// that made garbage with every line would not stay small.
 func (w *logWriter) format(stream string, text []byte, partial bool) []byte {
-	when := w.now().UTC().Format(time.RFC3339Nano)
+	entry, when := w.entry[:0], w.now().UTC()
 	if w.plan.Format == LogCRI {
-		tag := "F"
+		tag := " F "
 		if partial {
-			tag = "P"
+			tag = " P "
 		}
-		entry := make([]byte, 0, len(when)+len(stream)+len(text)+8)
-		entry = append(append(append(append(entry, when...), ' '), stream...), ' ')
-		return append(append(append(append(entry, tag...), ' '), text...), '\n')
+		entry = append(when.AppendFormat(entry, time.RFC3339Nano), ' ')
+		entry = append(append(entry, stream...), tag...)
+		entry = append(append(entry, text...), '\n')
+	} else {
+		entry = appendEscaped(append(entry, `{"log":"`...), text)
+		if !partial {
+			entry = append(entry, `\n`...)
+		}
+		entry = append(append(append(entry, `","stream":"`...), stream...), `","time":"`...)
+		entry = append(when.AppendFormat(entry, time.RFC3339Nano), "\"}\n"...)
 	}
-	if !partial {
-		text = append(text[:len(text):len(text)], '\n')
-	}
-	// Bytes that are not UTF-8 become U+FFFD: JSON has no other way.
-	entry, err := json.Marshal(struct {
-		Log    string `json:"log"`
-		Stream string `json:"stream"`
-		Time   string `json:"time"`
-	}{string(text), stream, when})
-	if err != nil {
-		return nil
-	}
-	return append(entry, '\n')
+	w.entry = entry
+	return entry
 }
 
 func (w *logWriter) rotate() error {
