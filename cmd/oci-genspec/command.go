@@ -13,7 +13,7 @@ func command() *cli.Command {
 		Summary: "Makes the config.json of a bundle: from the config of its image, a profile of defaults, and the flags. " +
 			"Without an operand the bundle is read from standard input; a config.json there is changed as the flags say, and nothing else in it.",
 		Examples: []cli.Example{
-			{Line: "oci-mount busybox:latest | oci-genspec -- sh | oci-run", Why: "run a shell in an image, by way of its bundle"},
+			{Line: "oci-mount busybox:latest | oci-genspec -t -- sh | oci-run", Why: "run a shell in an image, by way of its bundle"},
 			{Line: "oci-genspec -x --cap-drop all --read-only bundle -- id", Why: "say of each field where it comes from and why"},
 			{Line: "runc spec && oci-genspec -c config.json --memory 64m --hostname lab -o config.json", Why: "change two things in a config.json, and nothing else"},
 		},

@@ -22,7 +22,7 @@ func command() *cli.Command {
 			"works without root, too.",
 		Examples: []cli.Example{
 			{Line: "m=$(oci-mount oci:store:busybox)", Why: "mount an image, and remember where"},
-			{Line: "oci-copy docker://busybox oci:store:busybox | oci-mount | oci-genspec -- sh | oci-run", Why: "from a registry to a container"},
+			{Line: "oci-copy docker://busybox oci:store:busybox | oci-mount | oci-genspec -t -- sh | oci-run", Why: "from a registry to a container"},
 			{Line: "oci-mount oci:store:busybox -- ls -l rootfs", Why: "look into an image without root; nothing is left behind"},
 		},
 		Flags:           flags(),

@@ -20,9 +20,9 @@ func command() *cli.Command {
 			"name of the bundle is read from standard input. The container shows in the runtime's own list, exec, " +
 			"state, kill and delete.",
 		Examples: []cli.Example{
-			{Line: "oci-copy docker://busybox oci:store:busybox | oci-mount | oci-genspec -- sh | oci-run --rm", Why: "a shell in an image, and nothing left behind"},
+			{Line: "oci-copy docker://busybox oci:store:busybox | oci-mount | oci-genspec -t -- sh | oci-run --rm", Why: "a shell in an image, and nothing left behind"},
 			{Line: "cd bundle && oci-run test --detach && runc exec test ps", Why: "in the background; the runtime knows it as test"},
-			{Line: "oci-genspec -o - bundle -- sh | jq '.hostname=\"lab\"' | oci-run -c - demo", Why: "change the config on its way"},
+			{Line: "oci-genspec -t -o - bundle -- sh | jq '.hostname=\"lab\"' | oci-run -c - demo", Why: "change the config on its way"},
 		},
 		Flags:           flags(),
 		MaxOperands:     1,

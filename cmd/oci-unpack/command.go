@@ -19,7 +19,7 @@ func command() *cli.Command {
 			"named after the tag, NAME.bundle in the current directory. Without IMAGE, records are read from standard input.",
 		Examples: []cli.Example{
 			{Line: "b=$(oci-unpack oci:store:busybox bundle)", Why: "unpack an image, and remember where"},
-			{Line: "oci-copy docker://busybox oci:store:busybox | oci-unpack | oci-genspec -- sh | oci-run", Why: "from a registry to a container"},
+			{Line: "oci-copy docker://busybox oci:store:busybox | oci-unpack | oci-genspec -t -- sh | oci-run", Why: "from a registry to a container"},
 			{Line: "oci-unpack --check bundle", Why: "list what was changed in the rootfs since"},
 		},
 		Flags:       flags(),
