@@ -152,15 +152,15 @@ func (w *stepWriter) tarFlags() string {
 	if w.plan.options.Rootless {
 		return " --no-same-owner"
 	}
-	flags := " --same-owner --numeric-owner --xattrs --xattrs-include='*'"
+	flags := []string{" --same-owner --numeric-owner --xattrs --xattrs-include='*'"}
 	left := []string{"trusted.overlay.*", "user.overlay.*", "security.selinux", "system.nfs4_acl"}
 	if os.Geteuid() != 0 {
 		left = []string{"trusted.*", "user.overlay.*", "security.*", "system.nfs4_acl"}
 	}
 	for _, pattern := range left {
-		flags += " --xattrs-exclude=" + explain.Quote(pattern)
+		flags = append(flags, "--xattrs-exclude="+explain.Quote(pattern))
 	}
-	return flags
+	return strings.Join(flags, " ")
 }
 
 func unpacker(mediaType string) string {

@@ -274,7 +274,7 @@ func Users(m Mounted) ([]int, error) {
 
 // seems answers from what the kernel tells of the process: a FUSE mount of a
 // user namespace lets nobody from outside look at it, not even root.
-func (m Mounted) seems(pid, link string) (bool, error) {
+func (m *Mounted) seems(pid, link string) (bool, error) {
 	if link == "root" {
 		f, err := os.Open("/proc/" + pid + "/mountinfo")
 		if err != nil {
