@@ -17,6 +17,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup"
 )
 
 // dirtyMark is what the kernel leaves in the work directory of a volatile
@@ -111,7 +112,12 @@ func (m *mounter) mountFuse(ctx context.Context, o *overlay.Stack, target string
 	if err != nil {
 		return errors.Join(cause, err)
 	}
-	if out, err := cmd.CombinedOutput(); err != nil {
+	var out []byte
+	err = startup.Punctual(func() (err error) {
+		out, err = cmd.CombinedOutput()
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("%w; %s: %w: %s", cause, fuseProgram, err, out)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/confine"
+	_ "github.com/oci-plumbing/oci-plumbing/lib/startup/calm" // for its effect
 	"github.com/oci-plumbing/oci-plumbing/lib/startup/onecore"
 )
 

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	_ "github.com/oci-plumbing/oci-plumbing/lib/startup/calm"    // for its effect
 	_ "github.com/oci-plumbing/oci-plumbing/lib/startup/onecore" // for its effect
 )
 

@@ -57,7 +57,7 @@ func Detach(self string, plan Plan, extra []*os.File) (int, error) {
 	if err != nil {
 		return 0, errors.Join(err, far.Close())
 	}
-	err = errors.Join(cmd.Start(), far.Close())
+	err = errors.Join(startup.Punctual(cmd.Start), far.Close())
 	if err != nil {
 		return 0, fmt.Errorf("start the monitor: %w", err)
 	}

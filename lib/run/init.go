@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup"
 )
 
 // InitWord makes the tool the Init of a container.
@@ -32,8 +33,11 @@ func Init(command []string) (int, error) {
 	}
 	caught := make(chan os.Signal, 128)
 	signal.Notify(caught)
-	pid, err := syscall.ForkExec(path, command, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
-	if err != nil {
+	var pid int
+	if err := startup.Punctual(func() (err error) {
+		pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
+		return err
+	}); err != nil {
 		return startFailure(err)
 	}
 	for s := range caught {

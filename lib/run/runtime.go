@@ -129,12 +129,11 @@ func (r Runtime) do(ctx context.Context, c call) error {
 	// for the runtime to be killed by, half-way.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	verb := c.words[0]
-	start := func() error { return c.children.start(cmd) }
+	inTime := startup.Punctual
 	if c.patient {
-		plain := start
-		start = func() error { return startup.Patient(plain) }
+		inTime = startup.Patient
 	}
-	if err := start(); err != nil {
+	if err := inTime(func() error { return c.children.start(cmd) }); err != nil {
 		return fmt.Errorf("start the runtime %s: %w", r.Path, err)
 	}
 	err = cmd.Wait()

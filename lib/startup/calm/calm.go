@@ -3,8 +3,8 @@
 // tool that lives for ten milliseconds half of all switches are its own. The
 // kernel lets a thread sleep longer than it asked: by its timer slack.
 //
-// A program imports the package for this effect. It must start no program that
-// stays: a thread that sysmon starts inherits the slack, and so would that.
+// A program imports the package for this effect. A thread that sysmon starts
+// inherits the slack, and so would what that one starts: see startup.Punctual.
 package calm
 
 import (
