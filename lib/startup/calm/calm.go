@@ -10,43 +10,70 @@ package calm
 import (
 	"strconv"
 	"syscall"
+	"unsafe"
 )
 
 // slack is in nanoseconds. A system call that really blocks keeps the
 // processor from other goroutines for as long.
-const slack = "2000000"
+var slack = [...]byte{'1', '0', '0', '0', '0', '0', '0'} //nolint:gochecknoglobals // the kernel wants its address
 
 func init() { calm() } //nolint:gochecknoinits // the earlier, the better
 
 // calm sets the slack of all threads but the first: that is how many the
 // runtime has started, before it ran the first initialiser. Another thread's
 // slack is root's to set (CAP_SYS_NICE); where it cannot be, nothing is lost.
+//
+// All calls are raw, and all memory is on the stack: the ways of package os
+// would cost as much as the wake-ups.
 func calm() {
-	fd, err := syscall.Open("/proc/self/task", syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
-	if err != nil {
+	dir := open("/proc/self/task", syscall.O_DIRECTORY)
+	if dir < 0 {
 		return
 	}
-	buf := make([]byte, 512)
-	n, err := syscall.ReadDirent(fd, buf)
-	_ = syscall.Close(fd)
-	if err != nil {
+	var buf [512]byte
+	n, _, errno := syscall.RawSyscall(syscall.SYS_GETDENTS64, uintptr(dir), uintptr(unsafe.Pointer(&buf)), unsafe.Sizeof(buf))
+	closeRaw(dir)
+	if errno != 0 {
 		return
 	}
-	_, _, threads := syscall.ParseDirent(buf[:n], -1, nil)
-	first := strconv.Itoa(syscall.Getpid())
-	for _, thread := range threads {
-		if thread != first {
+	first := syscall.Getpid()
+	for at := uintptr(0); at < n; {
+		entry := (*syscall.Dirent)(unsafe.Pointer(&buf[at]))
+		at += uintptr(entry.Reclen)
+		var name [20]byte
+		length := 0
+		for length < len(name) && entry.Name[length] != 0 {
+			name[length] = byte(entry.Name[length])
+			length++
+		}
+		thread, err := strconv.Atoi(string(name[:length]))
+		if err == nil && thread != first {
 			setSlack(thread)
 		}
 	}
 }
 
 // setSlack writes to a file of the thread that is not below /proc/self/task.
-func setSlack(thread string) {
-	fd, err := syscall.Open("/proc/"+thread+"/timerslack_ns", syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
+func setSlack(thread int) {
+	f := open("/proc/"+strconv.Itoa(thread)+"/timerslack_ns", syscall.O_WRONLY)
+	if f < 0 {
 		return
 	}
-	_, _ = syscall.Write(fd, []byte(slack))
-	_ = syscall.Close(fd)
+	_, _, _ = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(f), uintptr(unsafe.Pointer(&slack)), unsafe.Sizeof(slack))
+	closeRaw(f)
 }
+
+// open returns a descriptor, or -1.
+func open(path string, flags int) int {
+	var name [64]byte
+	copy(name[:len(name)-1], path)
+	const here = -100 // AT_FDCWD
+	at := here
+	fd, _, errno := syscall.RawSyscall6(syscall.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(&name)), uintptr(flags|syscall.O_CLOEXEC), 0, 0, 0)
+	if errno != 0 {
+		return -1
+	}
+	return int(fd)
+}
+
+func closeRaw(fd int) { _, _, _ = syscall.RawSyscall(syscall.SYS_CLOSE, uintptr(fd), 0, 0) }

@@ -23,14 +23,14 @@ func TestSlack(t *testing.T) {
 			t.Skip(err)
 		}
 		slack := strings.TrimSpace(string(data))
-		if slack == "2000000" {
+		if slack == "1000000" {
 			patient++
 			if thread.Name() == strconv.Itoa(os.Getpid()) {
 				t.Error("the first thread got the slack, too")
 			}
 		}
 	}
-	if err := os.WriteFile("/proc/"+threads[len(threads)-1].Name()+"/timerslack_ns", []byte("2000000"), 0); err != nil {
+	if err := os.WriteFile("/proc/"+threads[len(threads)-1].Name()+"/timerslack_ns", []byte("1000000"), 0); err != nil {
 		t.Skipf("this user cannot set the slack of a thread: %v", err)
 	}
 	if patient == 0 {
