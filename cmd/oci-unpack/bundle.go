@@ -32,7 +32,9 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 	if p.rootfsOnly {
 		rootfs = "."
 	}
+	stop := staging.WriteBack()
 	made, err := p.runConfined(ctx, inv, staging.Dir, rootfs)
+	stop()
 	if err != nil {
 		return err
 	}
