@@ -59,7 +59,7 @@ func (s shape) quick() shape {
 
 // generation is raised when the same shape gives other bytes than before, so
 // that images of an older bench are not taken for it.
-const generation = "2"
+const generation = "3"
 
 func (s shape) path(dir string) string { return filepath.Join(dir, s.name+"-"+generation) }
 
@@ -72,7 +72,7 @@ func (s shape) ensure(dir string) (layout string, err error) {
 		if s.zstd {
 			mediaType = ispec.MediaTypeImageLayerZstd
 		}
-		gen := &layerMaker{shape: s, src: newSource(uint64(len(s.name)) * 7919)}
+		gen := &layerMaker{shape: s, src: newSource(uint64(len(s.name)) * 7919), taken: make(map[string]bool)}
 		for i := range s.layers {
 			if err := w.Layer(mediaType, 6, func(out io.Writer) error { return gen.tar(out, i) }); err != nil {
 				return err
@@ -86,7 +86,8 @@ func (s shape) ensure(dir string) (layout string, err error) {
 type layerMaker struct {
 	shape shape
 	src   *source
-	known []string // files of the layers so far
+	known []string        // files of the layers so far
+	taken map[string]bool // their names
 	dirs  []string
 	used  map[string]bool // of known, in the layer that is being made
 }
@@ -124,6 +125,7 @@ func (m *layerMaker) tar(out io.Writer, i int) error {
 		default:
 			name := fmt.Sprintf("%s/%s%d", m.dirs[len(m.dirs)-1], m.src.word(), n)
 			m.known = append(m.known, name)
+			m.taken[name] = true
 			err = m.file(w, name, mean)
 		}
 		if err != nil {
@@ -148,7 +150,11 @@ func (m *layerMaker) newDir() string {
 	if strings.Count(parent, "/") > 7 {
 		parent = "usr/share"
 	}
-	return fmt.Sprintf("%s/%s%d", parent, m.src.word(), len(m.dirs))
+	name := fmt.Sprintf("%s/%s%d", parent, m.src.word(), len(m.dirs))
+	for m.taken[name] { // no real layer has a file and a directory of one name
+		name += "d"
+	}
+	return name
 }
 
 func (m *layerMaker) directory(w *tar.Writer, name string) error {
