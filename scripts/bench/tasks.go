@@ -228,8 +228,9 @@ var tasks = []task{
 				prepare: func(r *run) error {
 					return r.script(`"$1/oci-mount" -q --root s "$2:busybox" -- true`, r.bench.bin, r.layout)
 				},
+				// podman, too, mounts what --rm will remove as volatile.
 				argv: func(r *run) []string {
-					return shell(`"$1/oci-mount" -q --root s "$2:busybox" | "$1/oci-genspec" -q -- /bin/true | "$1/oci-run" --runtime runc --rm`, r.bench.bin, r.layout)
+					return shell(`"$1/oci-mount" -q --volatile --root s "$2:busybox" | "$1/oci-genspec" -q -- /bin/true | "$1/oci-run" --runtime runc --rm`, r.bench.bin, r.layout)
 				},
 			},
 			{
