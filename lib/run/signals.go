@@ -130,12 +130,21 @@ func (f *forwarder) again() {
 // executed reports whether the first process is the program already, and no
 // longer the runtime's own code, which a signal would kill with a status that
 // nobody understands (runc PR 5189). What cannot be seen counts as yes.
-func (f *forwarder) executed() bool {
-	if f.initial == "" || f.rec.Runtime.kind() == kindRunsc {
+func (s *supervisor) executed() bool {
+	if s.initial == "" || s.rec.Runtime.kind() == kindRunsc {
 		return true
 	}
-	now, err := os.Readlink(procPath(f.rec.Process.Pid, "exe"))
-	return err != nil || now != f.initial
+	now, err := os.Readlink(procPath(s.rec.Process.Pid, "exe"))
+	return err != nil || now != s.initial
+}
+
+// awaitProgram waits until the first process is the program: who is told that
+// the container runs looks at it next. A program that is the runtime's own
+// cannot be told from it, so the wait has an end.
+func (s *supervisor) awaitProgram() {
+	for deadline := time.Now().Add(time.Second); !s.executed() && time.Now().Before(deadline); {
+		time.Sleep(500 * time.Microsecond)
+	}
 }
 
 // send sends the signal. One that asks for the end and that the kernel drops,

@@ -108,6 +108,9 @@ func (s *supervisor) launch() error {
 	if err := s.claim.save(); err != nil {
 		return err
 	}
+	if s.rec.Detached {
+		s.awaitProgram()
+	}
 	if s.events.Started != nil {
 		return s.events.Started(s.rec.Process.Pid)
 	}
