@@ -20,7 +20,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // ownFailure is the exit status when no program ran (DESIGN of chain loaders:
@@ -207,7 +207,7 @@ func runInside(ctx context.Context, task inside, words ...string) error {
 	task.Parent = os.Getpid()
 	pass := newSignals()
 	defer pass.stop()
-	if err := startup.Punctual(child.Start); err != nil {
+	if err := slack.Punctual(child.Start); err != nil {
 		return explainNamespaces(fmt.Errorf("start in new namespaces: %w", err))
 	}
 	go pass.to(child.Process)

@@ -15,7 +15,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // The hidden first words by which this program starts itself again.
@@ -153,7 +153,7 @@ func becomeProgram(ctx context.Context, inv *cli.Invocation, p plan, parent int)
 	// An ignored signal stays ignored in the program, a caught one does not.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	env := append(os.Environ(), "OCI_BUNDLE="+made.bundle.Dir)
-	err = startup.Punctual(func() error { return unix.Exec(p.Program[0], p.Program, env) })
+	err = slack.Punctual(func() error { return unix.Exec(p.Program[0], p.Program, env) })
 	return errors.Join(fmt.Errorf("run %s: %w", p.Program[0], err), leave(made))
 }
 

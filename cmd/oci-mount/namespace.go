@@ -14,20 +14,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/capability"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/store"
 )
 
 // privileged reports whether the process may mount where it is.
-func privileged() bool {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return false
-	}
-	return data[0].Effective&(1<<unix.CAP_SYS_ADMIN) != 0
-}
+func privileged() bool { return capability.Has(unix.CAP_SYS_ADMIN) }
 
 // currentForm is the form of the layers that this process can mount: in a
 // user namespace trusted.* attributes are out of reach, and ids are mapped.

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // process is a child that waits for its order.
@@ -37,7 +37,7 @@ func launch(ctx context.Context, name string, stderr io.Writer, wall, mapped boo
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("confine: %w", err), ours.Close())
 	}
-	if err := startup.Patient(cmd.Start); err != nil {
+	if err := slack.Patient(cmd.Start); err != nil {
 		_ = ours.Close()
 		if wall && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EINVAL)) {
 			return nil, &noWallError{err}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // The hidden first arguments with which the tool executes itself.
@@ -57,7 +58,7 @@ func Detach(self string, plan Plan, extra []*os.File) (int, error) {
 	if err != nil {
 		return 0, errors.Join(err, far.Close())
 	}
-	err = errors.Join(startup.Punctual(cmd.Start), far.Close())
+	err = errors.Join(slack.Punctual(cmd.Start), far.Close())
 	if err != nil {
 		return 0, fmt.Errorf("start the monitor: %w", err)
 	}

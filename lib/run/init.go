@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // InitWord makes the tool the Init of a container.
@@ -34,7 +34,7 @@ func Init(command []string) (int, error) {
 	caught := make(chan os.Signal, 128)
 	signal.Notify(caught)
 	var pid int
-	if err := startup.Punctual(func() (err error) {
+	if err := slack.Punctual(func() (err error) {
 		pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
 		return err
 	}); err != nil {

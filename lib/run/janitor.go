@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // A janitor is a small process that outlives a foreground run with --rm which
@@ -35,7 +35,7 @@ func HireJanitor(self string, plan Plan) (dismiss func(), err error) {
 		cmd.Path = shell
 		cmd.Args = []string{"sh", "-c", `read -r word <&4 || exec "$0" "$1"`, exe, JanitorWord}
 	}
-	if err := errors.Join(startup.Punctual(cmd.Start), far.Close()); err != nil {
+	if err := errors.Join(slack.Punctual(cmd.Start), far.Close()); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the janitor: %w", err), near.Close())
 	}
 	return func() {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // Runtime is an OCI runtime, and how it is to be called.
@@ -71,7 +72,7 @@ type call struct {
 	extra []*os.File
 	// log is the file for the runtime's own log; empty for none.
 	log string
-	// patient lets the runtime's timers be late: see startup.Patient.
+	// patient lets the runtime's timers be late: see slack.Patient.
 	patient bool
 	// started is told of the process, before it can have been reaped.
 	children *children
@@ -129,9 +130,9 @@ func (r Runtime) do(ctx context.Context, c call) error {
 	// for the runtime to be killed by, half-way.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	verb := c.words[0]
-	inTime := startup.Punctual
+	inTime := slack.Punctual
 	if c.patient {
-		inTime = startup.Patient
+		inTime = slack.Patient
 	}
 	if err := inTime(func() error { return c.children.start(cmd) }); err != nil {
 		return fmt.Errorf("start the runtime %s: %w", r.Path, err)

@@ -12,7 +12,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/capability"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // Supervise runs the container of the plan: it creates and starts it, passes
@@ -160,6 +162,13 @@ func (s *supervisor) create() error {
 	return nil
 }
 
+// patient reports whether runc is to make the container with late timers,
+// which saves a tenth of its work. The container's first process, which waits to
+// become the program, inherits them, so this process must be able to give it
+// the usual ones back, and there must be no hooks, whose processes would keep
+// them.
+func (s *supervisor) patient() bool { return s.plain() && capability.Has(unix.CAP_SYS_NICE) }
+
 // logSize is the size of a log that the container is going to write itself; 0
 // without one.
 func (s *supervisor) logSize() int64 {
@@ -203,7 +212,7 @@ func (s *supervisor) adopt() error {
 		return fmt.Errorf("the container died before it was started: %w", err)
 	}
 	if s.patient() {
-		if err := restoreSlack(pid); err != nil {
+		if err := slack.Restore(pid); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,7 @@
 // kernel lets a thread sleep longer than it asked: by its timer slack.
 //
 // A program imports the package for this effect. A thread that sysmon starts
-// inherits the slack, and so would what that one starts: see startup.Punctual.
+// inherits the slack, and so would what that one starts: see slack.Punctual.
 package calm
 
 import (

@@ -1,10 +1,16 @@
-package startup
+// Package slack says how late the timers of a process may be: its timer slack
+// (PR_SET_TIMERSLACK(2const)). The kernel hands that of the thread that forks
+// down to the process, whose threads and children inherit it in turn.
+package slack
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 )
@@ -16,9 +22,7 @@ const patience = 1_000_000
 // Patient calls start, which makes a process of a Go program. In such a process
 // a thread (sysmon) wakes up every 20 µs to look for system calls that block,
 // and takes the processor away from them; where most calls are about as long as
-// that, it costs a tenth of the work and more, in wake-ups and in switches. The
-// kernel hands the timer slack of the thread that forks down to the process
-// (PR_SET_TIMERSLACK(2const)), whose threads and children inherit it in turn.
+// that, it costs a tenth of the work and more, in wake-ups and in switches.
 func Patient(start func() error) error {
 	firstThread.Lock()
 	defer firstThread.Unlock()
@@ -33,19 +37,44 @@ var firstThread sync.Mutex //nolint:gochecknoglobals // there is one first threa
 // those that this program was started with. A program that imports
 // lib/startup/calm starts with it whatever outlives it or is the user's.
 func Punctual(start func() error) error {
-	// The file is that of the first thread. Who may not read it has not been
-	// able to change the slack of others.
-	firstThread.Lock()
-	data, err := os.ReadFile("/proc/self/timerslack_ns")
-	firstThread.Unlock()
+	value, err := usual()
 	if err != nil {
+		return start() // who may not read it could not change that of others
+	}
+	nanoseconds, err := strconv.Atoi(string(bytes.TrimSpace(value)))
+	if err != nil || nanoseconds <= 0 {
 		return start()
 	}
-	usual, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || usual <= 0 {
-		return start()
+	return withSlack(nanoseconds, start)
+}
+
+// Restore gives all threads of another process the slack that this program was
+// started with. It needs CAP_SYS_NICE.
+func Restore(pid int) error {
+	value, err := usual()
+	if err != nil {
+		return fmt.Errorf("read the timer slack: %w", err)
 	}
-	return withSlack(usual, start)
+	threads, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	if err != nil {
+		return fmt.Errorf("list the threads of process %d: %w", pid, err)
+	}
+	for _, thread := range threads {
+		// The file is in the thread's directory below /proc itself. A thread
+		// may have ended meanwhile.
+		err := os.WriteFile("/proc/"+thread.Name()+"/timerslack_ns", value, 0)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("set the timer slack of process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// usual is the slack of the first thread, as the kernel writes it.
+func usual() ([]byte, error) {
+	firstThread.Lock()
+	defer firstThread.Unlock()
+	return os.ReadFile("/proc/self/timerslack_ns")
 }
 
 // withSlack calls start in a thread with this slack.

@@ -1,4 +1,4 @@
-package startup_test
+package slack_test
 
 import (
 	"os"
@@ -9,13 +9,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // A thread that started a patient process has its own slack again, and what is
 // started punctually has that of the process, whatever the thread's.
 func TestSlack(t *testing.T) {
-	slack := func(wrap func(func() error) error) string {
+	show := func(wrap func(func() error) error) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "cat", "/proc/self/timerslack_ns")
 		var out strings.Builder
@@ -31,10 +31,10 @@ func TestSlack(t *testing.T) {
 	}
 	usual := strings.TrimSpace(string(own))
 	plainly := func(start func() error) error { return start() }
-	if got := slack(startup.Patient); got != "1000000" {
+	if got := show(slack.Patient); got != "1000000" {
 		t.Errorf("Patient: %s ns, want 1000000", got)
 	}
-	if got := slack(plainly); got != usual {
+	if got := show(plainly); got != usual {
 		t.Errorf("after Patient: %s ns, want %s", got, usual)
 	}
 	var got string
@@ -42,7 +42,7 @@ func TestSlack(t *testing.T) {
 		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, 3_000_000, 0, 0, 0); err != nil {
 			t.Error(err)
 		}
-		got = slack(plainly) + " " + slack(startup.Punctual)
+		got = show(plainly) + " " + show(slack.Punctual)
 	})
 	if got != "3000000 "+usual {
 		t.Errorf("from a late thread, and then punctually: %s, want 3000000 %s", got, usual)
