@@ -17,7 +17,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
 // dirtyMark is what the kernel leaves in the work directory of a volatile
@@ -100,25 +100,23 @@ func (m *mounter) fusePossible(err error) bool {
 	if !m.userXattr || !(errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENODEV)) {
 		return false
 	}
-	_, missing := exec.LookPath(fuseProgram)
+	_, missing := exec.LookPath(overlay.FuseProgram)
 	return missing == nil
 }
 
-const fuseProgram = "fuse-overlayfs"
-
 func (m *mounter) mountFuse(ctx context.Context, o *overlay.Stack, target string, cause error) error {
-	m.log.Warn("the kernel mounts no overlay here (%v), using %s, which is slower", cause, fuseProgram)
-	cmd, err := o.FuseCommand(ctx, fuseProgram, target)
+	m.log.Warn("the kernel mounts no overlay here (%v), using %s, which is slower", cause, overlay.FuseProgram)
+	cmd, err := o.FuseCommand(ctx, target)
 	if err != nil {
 		return errors.Join(cause, err)
 	}
 	var out []byte
-	err = startup.Punctual(func() (err error) {
+	err = slack.Punctual(func() (err error) {
 		out, err = cmd.CombinedOutput()
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%w; %s: %w: %s", cause, fuseProgram, err, out)
+		return fmt.Errorf("%w; %s: %w: %s", cause, overlay.FuseProgram, err, out)
 	}
 	return nil
 }

@@ -1,42 +1,36 @@
 package overlay
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// fuseType is the type that mountinfo shows for fuse-overlayfs, fuseProgram its
-// source.
+// FuseProgram mounts overlays where the kernel does not. It is the source of
+// its mounts in mountinfo, too, and fuseType their type.
 const (
-	fuseType    = "fuse.fuse-overlayfs"
-	fuseProgram = "fuse-overlayfs"
+	FuseProgram = "fuse-overlayfs"
+	fuseType    = "fuse." + FuseProgram
 )
 
 // FuseCommand returns the command that mounts the stack with fuse-overlayfs,
 // for user namespaces in which the kernel's overlay may not be mounted. It
 // needs the program and /dev/fuse, and reads whiteouts in either form.
-func (s *Stack) FuseCommand(ctx context.Context, program, target string) (*exec.Cmd, error) {
+func (s *Stack) FuseCommand(ctx context.Context, target string) (*exec.Cmd, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("mount with fuse-overlayfs: %w", err)
 	}
-	lowers := make([]string, len(s.Lowers))
-	for i, l := range s.Lowers {
+	for _, l := range s.Lowers {
 		if l.Mount != nil {
 			return nil, fmt.Errorf("mount with fuse-overlayfs: layer %s is no directory", l.Path)
 		}
-		lowers[i] = escape(l.Path)
 	}
-	words := []string{"lowerdir=" + strings.Join(lowers, ":"), "fsname=" + Source}
+	words := []string{"lowerdir=" + strings.Join(s.escapedLowers(), ":"), "fsname=" + Source}
 	if s.Upper != "" {
 		words = append(words, "upperdir="+escape(s.Upper), "workdir="+escape(s.Work))
 	} else {
@@ -45,45 +39,36 @@ func (s *Stack) FuseCommand(ctx context.Context, program, target string) (*exec.
 	if s.Volatile {
 		words = append(words, "volatile")
 	}
-	return exec.CommandContext(ctx, program, "-o", strings.Join(words, ","), target), nil
+	return exec.CommandContext(ctx, FuseProgram, "-o", strings.Join(words, ","), target), nil
 }
 
 // EndIdleFuse ends each fuse-overlayfs that is alone in its mount namespace
 // with a mount on target. Unlike the kernel's, such a mount does not end with
 // the last process that could see it: its own server is one.
 func EndIdleFuse(target string) error {
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return fmt.Errorf("list processes: %w", err)
-	}
 	servers, inhabited := make(map[string]int), make(map[string]bool) // by namespace
-	for _, process := range processes {
-		namespace, err := os.Readlink(process + "/ns/mnt")
-		if err != nil {
-			continue // another user's
+	if err := eachProcess(func(p proc) error {
+		if !p.servesFuse() {
+			inhabited[p.namespace] = true
+			return nil
 		}
-		if !servesFuse(process) {
-			inhabited[namespace] = true
-			continue
-		}
-		data, err := os.ReadFile(process + "/mountinfo")
-		if err != nil {
-			continue
-		}
-		mounts, err := parseMountinfo(bytes.NewReader(data))
-		if err != nil {
-			return fmt.Errorf("read %s/mountinfo: %w", process, err)
-		}
+		mounts, err := p.mounts()
 		if slices.ContainsFunc(mounts, func(m Mounted) bool { return m.Type == fuseType && m.Target == target }) {
-			servers[namespace], _ = strconv.Atoi(filepath.Base(process))
+			servers[p.namespace] = p.pid
 		}
+		if errors.Is(err, errNotOurs) {
+			return nil
+		}
+		return err
+	}); err != nil {
+		return err
 	}
 	for namespace, pid := range servers {
 		if inhabited[namespace] {
 			continue
 		}
 		if err := endProcess(pid); err != nil {
-			return fmt.Errorf("end %s on %s: %w", fuseProgram, target, err)
+			return fmt.Errorf("end %s on %s: %w", FuseProgram, target, err)
 		}
 	}
 	return nil

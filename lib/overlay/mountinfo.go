@@ -2,13 +2,11 @@ package overlay
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,50 +67,34 @@ func AllMounts() ([]Mounted, error) {
 	}
 	seen := map[string]bool{own: true}
 	idle := make(map[string][]Mounted) // by namespace, until somebody else lives there
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return nil, fmt.Errorf("list processes: %w", err)
-	}
-	for _, process := range processes {
-		// A process that ends, or that belongs to somebody else, is none
-		// of ours: it cannot hold what the caller may remove.
-		namespace, err := os.Readlink(process + "/ns/mnt")
+	err = eachProcess(func(p proc) error {
+		if len(idle[p.namespace]) > 0 && !p.servesFuse() {
+			all = append(all, idle[p.namespace]...)
+			delete(idle, p.namespace)
+		}
+		if seen[p.namespace] {
+			return nil
+		}
+		mounts, err := p.mounts()
+		if errors.Is(err, errNotOurs) {
+			return nil
+		}
 		if err != nil {
-			continue
+			return err
 		}
-		if len(idle[namespace]) > 0 && !servesFuse(process) {
-			all = append(all, idle[namespace]...)
-			delete(idle, namespace)
-		}
-		if seen[namespace] {
-			continue
-		}
-		data, err := os.ReadFile(process + "/mountinfo")
-		if err != nil {
-			continue
-		}
-		seen[namespace] = true
-		mounts, err := parseMountinfo(bytes.NewReader(data))
-		if err != nil {
-			return nil, fmt.Errorf("read %s/mountinfo: %w", process, err)
-		}
-		alone := servesFuse(process)
+		seen[p.namespace] = true
+		alone := p.servesFuse()
 		for _, m := range mounts {
-			m.Namespace = namespace
+			m.Namespace = p.namespace
 			if m.Type == fuseType && alone {
-				idle[namespace] = append(idle[namespace], m)
+				idle[p.namespace] = append(idle[p.namespace], m)
 			} else {
 				all = append(all, m)
 			}
 		}
-	}
-	return all, nil
-}
-
-// servesFuse reports whether the process is fuse-overlayfs itself.
-func servesFuse(process string) bool {
-	comm, err := os.ReadFile(process + "/comm")
-	return err == nil && string(comm) == fuseProgram+"\n"
+		return nil
+	})
+	return all, err
 }
 
 // At returns the mount on target in the caller's namespace, or nil.
@@ -166,7 +148,7 @@ func parseMount(line string) (m Mounted, ours bool, err error) {
 	}
 	source := unescape(kind[1])
 	// fuse-overlayfs 1.10 does not tell the source that it was given.
-	ours = kind[0] == "overlay" && source == Source || kind[0] == fuseType && (source == Source || source == fuseProgram)
+	ours = kind[0] == "overlay" && source == Source || kind[0] == fuseType && (source == Source || source == FuseProgram)
 	if !ours || fields[3] != "/" {
 		return m, false, nil
 	}
