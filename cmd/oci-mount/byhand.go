@@ -85,9 +85,7 @@ func (m *mounter) mergeSteps(source *layout.Layout, layers []layer.Layer, o *lay
 		if err != nil {
 			return "", err
 		}
-		for some := range slices.Chunk(o.Layers[i].Removed, 50) {
-			commands = append([]string{"rm -rf -- " + explain.Quote(within(dir, some)...)}, commands...)
-		}
+		commands = append(explain.Lines("rm -rf --", within(dir, o.Layers[i].Removed)), commands...)
 		if i == 0 {
 			commands = append([]string{"mkdir -p -m 755 -- " + explain.Quote(dir)}, commands...)
 		}
@@ -146,16 +144,16 @@ func (m *mounter) marks(dir string, c *layer.Changes) []string {
 		}
 	}
 	var commands []string
-	for some := range slices.Chunk(removed, 50) {
-		commands = append(commands, "for path in "+explain.Quote(within(dir, some)...)+"; do\n"+
+	for _, each := range explain.Lines("for path in", within(dir, removed)) {
+		commands = append(commands, each+"; do\n"+
 			"  mkdir -p -- \"${path%/*}\"\n  mknod -- \"$path\" c 0 0\ndone")
 	}
 	namespace := "trusted"
 	if m.userXattr {
 		namespace = "user"
 	}
-	for some := range slices.Chunk(opaque, 50) {
-		commands = append(commands, "for path in "+explain.Quote(within(dir, some)...)+"; do\n"+
+	for _, each := range explain.Lines("for path in", within(dir, opaque)) {
+		commands = append(commands, each+"; do\n"+
 			"  test -h \"$path\" || test -f \"$path\" || mkdir -p -- \"$path\"\n"+
 			"  test -h \"$path\" || ! test -d \"$path\" || setfattr -n "+namespace+".overlay.opaque -v y -- \"$path\"\ndone")
 	}

@@ -132,11 +132,7 @@ func shown(ids idmap.Map, id uint32) uint32 {
 	return host
 }
 
-// lines spreads the paths over several commands: one line has a limit.
+// lines is the command with all the paths, below the current directory.
 func lines(command string, paths []string) []string {
-	var all []string
-	for some := range slices.Chunk(paths, 50) {
-		all = append(all, command+" "+explain.Quote(within(".", some)...))
-	}
-	return all
+	return explain.Lines(command, within(".", paths))
 }

@@ -254,14 +254,9 @@ func (w *stepWriter) end() {
 	}
 }
 
-// lines spreads the operands over several commands: one line of a command has
-// a limit.
+// lines is the command with all the operands, where tar runs.
 func (w *stepWriter) lines(command string, operands []string) string {
-	var lines []string
-	for some := range slices.Chunk(operands, 50) {
-		lines = append(lines, w.within+command+" "+explain.Quote(some...))
-	}
-	return strings.Join(lines, "\n")
+	return strings.Join(explain.Lines(w.within+command, operands), "\n")
 }
 
 // below makes paths of the tree paths that no command takes for a flag.
