@@ -26,6 +26,10 @@ type Claim struct {
 // claimTries is how often a layout may vanish while it is claimed.
 const claimTries = 100
 
+// claimPatience is how long a claim waits: the locks concerned are held for
+// moments.
+const claimPatience = time.Second
+
 // CreateClaimed is Create, and claims the layout for as long as the writer
 // needs it.
 func CreateClaimed(ctx context.Context, dir string, options ...Option) (*Layout, *Claim, error) {
@@ -51,7 +55,7 @@ func CreateClaimed(ctx context.Context, dir string, options ...Option) (*Layout,
 		if err != nil {
 			return nil, nil, fmt.Errorf("claim layout: %w", err)
 		}
-		if err := flock(marker, unix.LOCK_SH); err != nil || sameFile(marker, path) {
+		if err := flock(context.WithoutCancel(ctx), marker, unix.LOCK_SH, claimPatience); err != nil || sameFile(marker, path) {
 			// On a file system without locks, what is made stays.
 			return l, &Claim{dir: l.dir, marker: marker, fresh: fresh && err == nil}, nil
 		}
@@ -99,17 +103,6 @@ func sameFile(f *os.File, path string) bool {
 	return err == nil && os.SameFile(ours, there)
 }
 
-// flock waits at most a second: the locks concerned are held for moments.
-func flock(f *os.File, how int) error {
-	for patience := 100; ; patience-- {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		if patience == 0 || !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
 // removeVacant removes what makes a layout, under its lock, when nothing has a
 // name in it, and when no blob is left after drop.
 func removeVacant(path string, drop func()) {
@@ -118,7 +111,8 @@ func removeVacant(path string, drop func()) {
 		return
 	}
 	defer dir.Close()
-	if flock(dir, unix.LOCK_EX) != nil || !namesNothing(filepath.Join(path, indexFile)) {
+	// Also when the writer was told to stop.
+	if flock(context.Background(), dir, unix.LOCK_EX, claimPatience) != nil || !namesNothing(filepath.Join(path, indexFile)) {
 		return
 	}
 	drop()

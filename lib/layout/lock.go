@@ -23,23 +23,35 @@ func (l *Layout) lock(ctx context.Context) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock layout: %w", err)
 	}
-	deadline := time.Now().Add(lockPatience)
+	err = flock(ctx, f, unix.LOCK_EX, lockPatience)
+	switch {
+	case err == nil:
+		return func() { _ = f.Close() }, nil
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = fault.Hint(fault.Temporary("layout %s has been locked by another process for %s", l.dir, lockPatience), "see who holds it: lsof %s", l.dir)
+	default:
+		err = fmt.Errorf("lock layout %s: %w", l.dir, err)
+	}
+	return nil, errors.Join(err, f.Close())
+}
+
+// flock waits for the lock until ctx ends, or the patience: then its error is
+// EWOULDBLOCK. flock(2) itself has no timeout.
+func flock(ctx context.Context, f *os.File, how int, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		switch {
-		case err == nil:
-			return func() { _ = f.Close() }, nil
 		case errors.Is(err, unix.EINTR):
 			continue
-		case !errors.Is(err, unix.EWOULDBLOCK):
-			return nil, errors.Join(fmt.Errorf("lock layout %s: %w", l.dir, err), f.Close())
-		case time.Now().After(deadline):
-			err := fault.Temporary("layout %s has been locked by another process for %s", l.dir, lockPatience)
-			return nil, errors.Join(fault.Hint(err, "see who holds it: lsof %s", l.dir), f.Close())
+		case !errors.Is(err, unix.EWOULDBLOCK), time.Now().After(deadline):
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(context.Cause(ctx), f.Close())
+			return context.Cause(ctx)
 		case <-time.After(pause):
 		}
 	}
