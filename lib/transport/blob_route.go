@@ -121,22 +121,11 @@ func (d dirBlobs) hasBlob(_ context.Context, desc ispec.Descriptor) (bool, error
 
 // putStream is part of streamDestination.
 func (d dirBlobs) putStream(_ context.Context, desc ispec.Descriptor, verified io.Reader) error {
-	f, err := os.CreateTemp(string(d), durable.TempPrefix)
+	err := durable.Replace(d.path(desc), func(f *os.File) error {
+		return errors.Join(copyTo(f, verified), f.Chmod(0o644))
+	})
 	if err != nil {
 		return fmt.Errorf("store blob %s: %w", desc.Digest, err)
-	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{f}, verified, make([]byte, copyBuffer))
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), d.path(desc))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("store blob %s: %w", desc.Digest, err), os.Remove(f.Name()))
 	}
 	return nil
 }
