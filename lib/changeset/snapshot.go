@@ -52,7 +52,7 @@ func (d *snapshotDir) record(entries []entry) {
 // tick of the clock is recorded as unknown, with a ctime of zero: a later
 // change could leave it the same ctime. A whiteout of an upper has mode 0.
 func appendEntry(line []byte, name string, s Stat, now time.Time) []byte {
-	if now.Sub(time.Unix(s.Ctime.Sec, int64(s.Ctime.Nsec))) < tick {
+	if s.age(now) < tick {
 		s.Ctime = unix.StatxTimestamp{}
 	}
 	if s.isWhiteout() {

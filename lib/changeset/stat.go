@@ -101,7 +101,7 @@ const tick = 20 * time.Millisecond
 // future, after the clock was set back, is replaced by zero: unknown.
 func settle(dirfd int, name string, s Stat) (Stat, error) {
 	for range 3 {
-		age := s.age()
+		age := s.age(time.Now())
 		if age >= tick {
 			return s, nil
 		}
@@ -118,7 +118,7 @@ func settle(dirfd int, name string, s Stat) (Stat, error) {
 	return s, nil
 }
 
-// age is the time since the ctime.
-func (s *Stat) age() time.Duration {
-	return time.Since(time.Unix(s.Ctime.Sec, int64(s.Ctime.Nsec)))
+// age is the time from the ctime until now.
+func (s *Stat) age(now time.Time) time.Duration {
+	return now.Sub(time.Unix(s.Ctime.Sec, int64(s.Ctime.Nsec)))
 }

@@ -50,7 +50,7 @@ func (t timespec) unix() [2]unix.Timespec {
 // themselves are worth more.
 func (d *disk) setXattrs(ino *inode, set func(name string, value []byte) error) error {
 	xattrs := ino.more().xattrs
-	if d.opt.Rootless && (ino.kind == flagRegular || ino.kind == flagDir) {
+	if d.opt.Rootless && ino.keepsUserXattrs() {
 		if owner := rootlessOwner(ino.uid, ino.gid); owner != "" {
 			xattrs = append(slices.Clone(xattrs), xattr{RootlessXattr, owner})
 			slices.SortFunc(xattrs, func(a, b xattr) int { return strings.Compare(a.name, b.name) })

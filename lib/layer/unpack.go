@@ -223,9 +223,12 @@ func oneLayer(ctx context.Context, s *stream, i int, idle func(), apply func(int
 	return r.drain()
 }
 
-// sort puts the names of every directory in order: what is made of the tree
-// shall not depend on the order of archives.
+// sort puts the names of every directory in order, for the records that are
+// made of the tree.
 func (a *applier) sort() {
+	if !a.opt.Digests && !a.opt.Identities {
+		return
+	}
 	_ = a.root.walk(func(n *node) error { // which fails never
 		if n.dir != nil {
 			n.dir.sort()
