@@ -22,6 +22,8 @@ type Host struct {
 	// Binfmt are the architectures, in Go's words, that the kernel runs
 	// through an interpreter.
 	Binfmt []string
+	// NoX32 is true where the kernel has not the x32 ABI of amd64.
+	NoX32 bool
 	// EUID and EGID are the caller's.
 	EUID, EGID uint32
 	// UserNamespace is true below the initial user namespace, in which uids
@@ -61,7 +63,7 @@ type IDRange struct{ Container, Host, Size uint32 }
 // value that promises least.
 func ThisHost() *Host {
 	h := &Host{
-		Arch: runtime.GOARCH, EUID: uint32(os.Geteuid()), EGID: uint32(os.Getegid()),
+		Arch: runtime.GOARCH, NoX32: noX32(), EUID: uint32(os.Geteuid()), EGID: uint32(os.Getegid()),
 		UIDMap: readIDMap("/proc/self/uid_map"), GIDMap: readIDMap("/proc/self/gid_map"),
 		Systemd: isDir("/run/systemd/system"),
 		SELinux: isDir("/sys/fs/selinux/policy_capabilities"),

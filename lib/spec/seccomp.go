@@ -37,11 +37,11 @@ func (b *builder) seccomp() error {
 	if old == nil || slices.Equal(sorted(bounding), sorted(b.boundingBefore)) {
 		return nil
 	}
-	was, err := defaultSeccomp(b.boundingBefore)
+	was, err := wasDefaultSeccomp(old, b.boundingBefore)
 	if err != nil {
 		return err
 	}
-	if !old.equal(was) {
+	if !was {
 		b.warn("linux.seccomp is not the default one: it stays although the capabilities changed")
 		return nil
 	}
@@ -51,7 +51,7 @@ func (b *builder) seccomp() error {
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
 
 func (b *builder) defaultSeccomp(from *Origin, bounding []string) error {
-	n, err := defaultSeccomp(bounding)
+	n, err := defaultSeccomp(bounding, b.host.NoX32)
 	if err != nil {
 		return err
 	}
@@ -59,10 +59,32 @@ func (b *builder) defaultSeccomp(from *Origin, bounding []string) error {
 	return nil
 }
 
-func defaultSeccomp(bounding []string) (*node, error) {
+// wasDefaultSeccomp reports whether the rules are the default ones, of this
+// machine or of one that has the x32 ABI.
+func wasDefaultSeccomp(old *node, bounding []string) (bool, error) {
+	for _, noX32 := range []bool{true, false} {
+		was, err := defaultSeccomp(bounding, noX32)
+		if err != nil || old.equal(was) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// defaultSeccomp is moby's profile. Like its rules for newer kernels, its
+// architectures are those of this kernel: the third one is a third of the
+// rules, and more than half of the time in which libseccomp turns them into a
+// program, which grows with their square: a sixth of what runc needs to create
+// a container. No x32 program can start where the ABI is missing. What makes
+// such a call all the same is killed, as in a service of systemd with
+// SystemCallArchitectures=native, and gets no ENOSYS.
+func defaultSeccomp(bounding []string, noX32 bool) (*node, error) {
 	profile, err := seccomp.GetDefaultProfile(withCapabilities(bounding))
 	if err != nil {
 		return nil, fmt.Errorf("make the default seccomp profile: %w", err)
+	}
+	if noX32 {
+		profile.Architectures = slices.DeleteFunc(profile.Architectures, func(a specs.Arch) bool { return a == specs.ArchX32 })
 	}
 	return seccompNode(profile)
 }

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package spec
+
+func noX32() bool { return false }
