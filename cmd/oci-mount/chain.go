@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,9 +22,12 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
-// ownFailure is the exit status when no program ran (DESIGN of chain loaders:
-// env, nice, timeout use the same).
-const ownFailure = 125
+// The exit statuses when no program ran: those of env, nice and timeout.
+const (
+	ownFailure    = 125
+	notExecutable = 126
+	programAbsent = 127
+)
 
 // chain is the form with a program: the mount lives in a namespace of its own
 // and ends with the last process in it, whatever happens to the others.
@@ -83,62 +85,111 @@ func runChain(ctx context.Context, inv *cli.Invocation, p plan) error {
 		return err
 	}
 	p.Program[0] = program
-	guard := new(guard)
+	guard := &guard{bundle: &bundle.Bundle{Dir: p.Bundle}}
 	defer guard.release()
-	err = runInside(ctx, inside{Verb: verbChain, Plan: p, mounted: guard.take}, commonFlags(inv)...)
+	err = runInside(ctx, inside{Verb: verbChain, Plan: p, heard: guard.hear}, commonFlags(inv)...)
 	if !privileged() {
-		if endErr := overlay.EndIdleFuse(filepath.Join(p.Bundle, bundle.RootfsDir)); endErr != nil {
+		if endErr := overlay.EndIdleFuse(guard.bundle.Rootfs()); endErr != nil {
 			inv.Log.Warn("%v", endErr)
 		}
 	}
-	if p.Private || inv.Bool("rm") {
-		if clearErr := clearChain(ctx, p); clearErr != nil {
-			inv.Log.Warn("%v", clearErr)
-		}
+	if endErr := guard.finish(ctx, p, inv.Bool("rm")); endErr != nil {
+		inv.Log.Warn("%v", endErr)
 	}
 	return err
 }
 
 // guard holds the lock of the bundle while the program runs, so that nobody
-// takes the mount that only the program sees for none.
+// takes the mount that only the program sees for none; and knows from the
+// process inside how far it got.
 type guard struct {
-	mu   sync.Mutex
-	lock *os.File
+	bundle *bundle.Bundle
+	lock   *os.File
+	// mounted: the bundle is ours to finish.
+	mounted bool
+	// failed: the program was not run, in a bundle that is there for it alone
+	// when vain is set.
+	failed, vain bool
 }
 
-func (g *guard) take(b *bundle.Bundle) {
-	lock, err := lockBundle(b)
-	if err != nil {
-		return // the program has ended, and the bundle with it
+// The words of the process inside.
+const (
+	saysMounted = 'm'
+	saysFailed  = 'f'
+	saysVain    = 'v'
+)
+
+func (g *guard) hear(word byte) {
+	switch word {
+	case saysMounted:
+		g.mounted = true
+		_ = g.hold() // finish tries again
+	case saysFailed:
+		g.failed = true
+	case saysVain:
+		g.failed, g.vain = true, true
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.lock = lock
+}
+
+func (g *guard) hold() (err error) {
+	if g.lock == nil {
+		g.lock, err = lockBundle(g.bundle)
+	}
+	return err
 }
 
 func (g *guard) release() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	if g.lock != nil {
 		g.lock.Close()
 	}
 }
 
-// clearChain removes the bundle, unless something that PROG started still
-// uses the mount.
-func clearChain(ctx context.Context, p plan) error {
-	b := &bundle.Bundle{Dir: p.Bundle}
-	if !isDir(b.Dir) {
+// finish deletes the bundle, or makes that of a volatile mount a clean one,
+// unless something that PROG started still uses the mount. A named bundle that
+// was not mounted may hold anything: it is not touched.
+func (g *guard) finish(ctx context.Context, p plan, remove bool) error {
+	remove = p.Private || g.vain || remove && g.mounted && !g.failed
+	if !isDir(g.bundle.Dir) || !remove && !(g.mounted && p.Volatile) {
 		return nil
 	}
-	mounts, err := mountsOf(b)
-	if err != nil {
+	state, err := g.bundle.State()
+	if err != nil || len(state.Mounts) == 0 {
 		return err
 	}
-	if len(mounts) > 0 {
-		return fmt.Errorf("bundle %s stays: processes of the program still use it; oci-mount --gc removes it later", b.Dir)
+	if err := g.hold(); err != nil {
+		return err
 	}
-	return removeBundle(ctx, b, p.Root)
+	mounts, err := mountsOf(g.bundle)
+	switch {
+	case err != nil:
+		return err
+	case len(mounts) > 0:
+		return fmt.Errorf("bundle %s stays as it is: processes of the program still use it; %s", g.bundle.Dir, later(p, remove))
+	case remove:
+		return removeBundle(ctx, g.bundle, p.Root)
+	}
+	return settleBundle(ctx, g.bundle, p.Root)
+}
+
+// later says what to type when the last process has ended.
+func later(p plan, remove bool) string {
+	switch {
+	case p.Private:
+		return name + " --gc removes it later"
+	case remove:
+		return fmt.Sprintf("%s --rm %s removes it later", name, p.Bundle)
+	}
+	return "its next mount needs --force"
+}
+
+// settleBundle settles the bundle of a volatile mount that has ended with its
+// namespace. An ordinary user may not enter the kernel's work directory but in
+// a namespace.
+func settleBundle(ctx context.Context, b *bundle.Bundle, root string) error {
+	if privileged() {
+		return settle(b)
+	}
+	return runInside(ctx, inside{Verb: verbSettle, Plan: plan{Root: root, Bundle: b.Dir}})
 }
 
 // lookProgram finds PROG before anything is done: seen from where the user
@@ -150,11 +201,11 @@ func lookProgram(word string) (string, error) {
 		abs, err := filepath.Abs(path)
 		return abs, fault.WithStatus(ownFailure, err)
 	case errors.Is(err, exec.ErrDot):
-		return "", fault.WithStatus(127, fmt.Errorf("%s: found in the current directory only; write ./%s", word, word))
+		return "", fault.WithStatus(programAbsent, fmt.Errorf("%s: found in the current directory only; write ./%s", word, word))
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
-		return "", fault.WithStatus(127, fmt.Errorf("%s: program not found", word))
+		return "", fault.WithStatus(programAbsent, fmt.Errorf("%s: program not found", word))
 	default:
-		return "", fault.WithStatus(126, fmt.Errorf("%s: %w", word, err))
+		return "", fault.WithStatus(notExecutable, fmt.Errorf("%s: %w", word, err))
 	}
 }
 
@@ -215,8 +266,12 @@ func runInside(ctx context.Context, task inside, words ...string) error {
 	reported := make(chan struct{})
 	go func() {
 		defer close(reported)
-		if n, _ := report.Read(make([]byte, 1)); n == 1 && task.mounted != nil {
-			task.mounted(&bundle.Bundle{Dir: task.Plan.Bundle})
+		word := make([]byte, 1)
+		for {
+			if n, _ := report.Read(word); n == 0 || task.heard == nil {
+				return
+			}
+			task.heard(word[0])
 		}
 	}()
 	if many {

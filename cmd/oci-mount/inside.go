@@ -15,6 +15,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
@@ -25,10 +26,11 @@ const (
 	holdWord   = "hold"
 )
 
-// taskFd is where the task is read, mountedFd where the mount is reported.
+// taskFd is where the task is read, reportFd where the process outside is told
+// how far this one got.
 const (
-	taskFd    = 3
-	mountedFd = 4
+	taskFd   = 3
+	reportFd = 4
 )
 
 // inside is the task of the process in the new namespaces.
@@ -37,13 +39,14 @@ type inside struct {
 	Plan plan
 	// Parent is the process outside.
 	Parent int
-	// mounted is called outside when the mount stands; may be nil.
-	mounted func(*bundle.Bundle)
+	// heard is called outside for each word of the process; may be nil.
+	heard func(word byte)
 }
 
 const (
 	verbChain   = "chain"
 	verbRemove  = "remove"
+	verbSettle  = "settle"
 	verbCollect = "collect"
 )
 
@@ -66,6 +69,8 @@ func runTask(ctx context.Context, inv *cli.Invocation) error {
 	switch task.Verb {
 	case verbRemove:
 		return (&bundle.Bundle{Dir: task.Plan.Bundle}).Remove()
+	case verbSettle:
+		return settle(&bundle.Bundle{Dir: task.Plan.Bundle})
 	case verbCollect:
 		return collectIn(ctx, inv, task.Plan.Root)
 	case verbChain:
@@ -136,25 +141,26 @@ func becomeProgram(ctx context.Context, inv *cli.Invocation, p plan, parent int)
 	if err := hiddenMounts(); err != nil {
 		return err
 	}
+	unix.CloseOnExec(reportFd) // its end says that PROG runs
+	report := os.NewFile(reportFd, "report")
+	defer report.Close()
 	made, err := newMounter(p, inv).mount(ctx)
 	if err != nil {
 		return err
 	}
-	if err := reportMounted(); err != nil {
+	if err := say(report, saysMounted); err != nil {
 		return errors.Join(err, made.undo())
 	}
-	if err := os.Chdir(made.bundle.Dir); err != nil {
-		return errors.Join(fmt.Errorf("enter the bundle: %w", err), made.undo())
+	// Now the process outside has the lock of the bundle, and clears it away.
+	err = execProgram(p, made, parent)
+	word := byte(saysFailed)
+	if made.fresh {
+		word = saysVain
 	}
-	runtime.LockOSThread()
-	if err := dieWith(parent); err != nil {
+	if say(report, word) != nil { // it has ended
 		return errors.Join(err, leave(made))
 	}
-	// An ignored signal stays ignored in the program, a caught one does not.
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	env := append(os.Environ(), "OCI_BUNDLE="+made.bundle.Dir)
-	err = slack.Punctual(func() error { return unix.Exec(p.Program[0], p.Program, env) })
-	return errors.Join(fmt.Errorf("run %s: %w", p.Program[0], err), leave(made))
+	return err
 }
 
 // leave steps out of the bundle and takes it back.
@@ -165,12 +171,26 @@ func leave(made *mounted) error {
 	return made.undo()
 }
 
-// reportMounted tells the process outside that the bundle is there.
-func reportMounted() error {
-	f := os.NewFile(mountedFd, "report")
-	defer f.Close()
-	if _, err := f.Write([]byte{'m'}); err != nil {
-		return fmt.Errorf("report the mount: %w", err)
+// execProgram does not return unless it fails.
+func execProgram(p plan, made *mounted, parent int) error {
+	if err := os.Chdir(made.bundle.Dir); err != nil {
+		return fmt.Errorf("enter the bundle: %w", err)
+	}
+	runtime.LockOSThread()
+	if err := dieWith(parent); err != nil {
+		return err
+	}
+	// An ignored signal stays ignored in the program, a caught one does not.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	env := append(os.Environ(), "OCI_BUNDLE="+made.bundle.Dir)
+	err := slack.Punctual(func() error { return unix.Exec(p.Program[0], p.Program, env) })
+	return fault.WithStatus(notExecutable, fmt.Errorf("run %s: %w", p.Program[0], err))
+}
+
+// say tells the process outside.
+func say(report *os.File, word byte) error {
+	if _, err := report.Write([]byte{word}); err != nil {
+		return fmt.Errorf("report to the process outside: %w", err)
 	}
 	return nil
 }
