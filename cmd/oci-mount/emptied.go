@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/store"
 )
@@ -39,19 +43,41 @@ func findEmptied(root, word string) (*bundle.Bundle, error) {
 	return b, nil
 }
 
+// privateBundles lists the bundles without a name of the user's choice, and
+// what is left of those whose removal was cut.
+func privateBundles(root string) ([]*bundle.Bundle, error) {
+	entries, err := os.ReadDir(filepath.Join(root, mountsDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list bundles: %w", err)
+	}
+	var found []*bundle.Bundle
+	for _, e := range entries {
+		if e.IsDir() && !strings.HasPrefix(e.Name(), durable.TempPrefix) {
+			found = append(found, &bundle.Bundle{Dir: filepath.Join(root, mountsDir, e.Name())})
+		}
+	}
+	return found, nil
+}
+
+// hasState reports whether the bundle is whole.
+func hasState(b *bundle.Bundle) bool {
+	_, err := os.Lstat(filepath.Join(b.Dir, bundle.StateFile))
+	return err == nil
+}
+
 // listEmptied lists the bundles of the store whose removal was cut so.
 func listEmptied(root string) ([]*bundle.Bundle, error) {
 	known, err := store.At(root, store.Form{}).Roots()
 	if err != nil {
 		return nil, err
 	}
-	private, err := filepath.Glob(filepath.Join(root, mountsDir, "*"))
+	private, err := privateBundles(root)
 	if err != nil {
-		return nil, fmt.Errorf("list bundles: %w", err)
+		return nil, err
 	}
 	var found []*bundle.Bundle
-	for _, dir := range private {
-		known = appendNew(known, dir)
+	for _, b := range private {
+		known = appendNew(known, b.Dir)
 	}
 	for _, dir := range known {
 		if b := (&bundle.Bundle{Dir: dir}); b.Emptied() {

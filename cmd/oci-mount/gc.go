@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,13 +141,20 @@ func (c *collector) idle(b *bundle.Bundle) (bool, error) {
 	if strings.HasPrefix(filepath.Base(b.Dir), chainPrefix) {
 		return true, nil
 	}
-	for _, name := range []string{bundle.ConfigFile, bundle.UpperDir + "/*"} {
-		found, err := filepath.Glob(filepath.Join(b.Dir, name))
-		if err != nil || len(found) > 0 {
-			return false, err
-		}
+	return untouched(b)
+}
+
+// untouched reports whether nobody changed anything in the bundle. What cannot
+// be read may hold something.
+func untouched(b *bundle.Bundle) (bool, error) {
+	if _, err := os.Lstat(b.Config()); !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
-	return true, nil
+	changes, err := os.ReadDir(filepath.Join(b.Dir, bundle.UpperDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a read-only mount has none
+		return false, fmt.Errorf("look for changes: %w", err)
+	}
+	return len(changes) == 0, nil
 }
 
 // drop removes an idle bundle, unless a process that is about to mount it, or

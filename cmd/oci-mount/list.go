@@ -99,14 +99,13 @@ func listRows(ctx context.Context, root string, unmounted bool) ([]listed, error
 		rows = append(rows, row)
 	}
 	if unmounted {
-		idle, err := filepath.Glob(filepath.Join(root, mountsDir, "*", bundle.StateFile))
+		private, err := privateBundles(root)
 		if err != nil {
-			return nil, fmt.Errorf("list bundles: %w", err)
+			return nil, err
 		}
-		for _, path := range idle {
-			b := bundle.Bundle{Dir: filepath.Dir(path)}
-			if !seen[b.Rootfs()] {
-				rows = append(rows, listed{bundle: b})
+		for _, b := range private {
+			if hasState(b) && !seen[b.Rootfs()] {
+				rows = append(rows, listed{bundle: *b})
 			}
 		}
 	}

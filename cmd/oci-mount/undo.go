@@ -128,12 +128,14 @@ func (u *undoer) all(ctx context.Context) error {
 		return err
 	}
 	if u.remove {
-		more, err := filepath.Glob(filepath.Join(u.root, mountsDir, "*", bundle.StateFile))
+		private, err := privateBundles(u.root)
 		if err != nil {
-			return fmt.Errorf("list bundles: %w", err)
+			return err
 		}
-		for _, path := range more {
-			bundles = appendNew(bundles, filepath.Dir(path))
+		for _, b := range private {
+			if hasState(b) {
+				bundles = appendNew(bundles, b.Dir)
+			}
 		}
 	}
 	var errs []error

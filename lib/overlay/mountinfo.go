@@ -142,7 +142,9 @@ func parseMount(line string) (m Mounted, ours bool, err error) {
 	if !ok {
 		return m, false, fmt.Errorf("no separator in %q", line)
 	}
-	fields, kind := strings.Fields(head), strings.Fields(tail)
+	// The kernel escapes what ends a field, and no other white space: not the
+	// no-break space, nor the carriage return.
+	fields, kind := strings.Split(head, " "), strings.Split(tail, " ")
 	if len(fields) < 6 || len(kind) < 2 {
 		return m, false, fmt.Errorf("too few fields in %q", line)
 	}

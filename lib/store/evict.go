@@ -91,14 +91,17 @@ func (s *Store) needed(ctx context.Context, e Eviction) (map[Key]bool, error) {
 
 // Entries lists what the store holds, in all forms.
 func (s *Store) Entries() ([]Entry, error) {
+	names, err := os.ReadDir(s.root)
+	if err != nil {
+		return nil, fmt.Errorf("list layers: %w", err)
+	}
 	var entries []Entry
-	for _, kind := range []Kind{Layer, Chain} {
-		dirs, err := filepath.Glob(s.path(string(kind) + "*"))
-		if err != nil {
-			return nil, fmt.Errorf("list layers: %w", err)
-		}
-		for _, dir := range dirs {
-			more, err := entriesBelow(kind, dir)
+	for _, name := range names {
+		for _, kind := range []Kind{Layer, Chain} {
+			if !strings.HasPrefix(name.Name(), string(kind)) {
+				continue
+			}
+			more, err := entriesBelow(kind, s.path(name.Name()))
 			if err != nil {
 				return nil, err
 			}
