@@ -15,7 +15,6 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
-	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
@@ -122,7 +121,8 @@ func (m *mounter) mountFuse(ctx context.Context, o *overlay.Stack, target string
 }
 
 // again mounts a bundle that was unmounted, with the changes in its upper.
-func (m *mounter) again(ctx context.Context, image *layout.Image, b *bundle.Bundle, s *stack) (*mounted, error) {
+func (m *mounter) again(ctx context.Context, old *existing, s *stack) (*mounted, error) {
+	b := &old.Bundle
 	lock, err := lockBundle(b)
 	if err != nil {
 		return nil, err
@@ -144,13 +144,13 @@ func (m *mounter) again(ctx context.Context, image *layout.Image, b *bundle.Bund
 			s.own = append(s.own, dir)
 		}
 	}
-	if err := b.WriteState(m.state(image, s)); err != nil {
+	if err := b.WriteState(m.stateAgain(old, s)); err != nil {
 		return nil, err
 	}
 	if err := m.store.AddRoot(b.Dir); err != nil {
 		return nil, err
 	}
-	made := &mounted{bundle: *b, image: image}
+	made := &mounted{bundle: *b, image: old.image}
 	if err := m.attach(ctx, b, s); err != nil {
 		return nil, errors.Join(err, detach(b, false))
 	}

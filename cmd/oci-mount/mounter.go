@@ -93,6 +93,9 @@ func (m *mounter) mount(ctx context.Context) (*mounted, error) {
 	if err != nil {
 		return nil, err
 	}
+	if old != nil {
+		image = old.image
+	}
 	if err := m.probe(image, old); err != nil {
 		return nil, err
 	}
@@ -105,7 +108,7 @@ func (m *mounter) mount(ctx context.Context) (*mounted, error) {
 	}
 	defer s.close()
 	if old != nil {
-		return m.again(ctx, image, old, s)
+		return m.again(ctx, old, s)
 	}
 	return m.first(ctx, image, s)
 }
@@ -130,10 +133,18 @@ func (m *mounter) resolve(ctx context.Context) (*layout.Image, *layout.Layout, e
 	return image, l, err
 }
 
+// existing is a bundle that is there already, and is to be mounted again.
+type existing struct {
+	bundle.Bundle
+	state *bundle.State
+	// image is what its mount shows below the upper directory.
+	image *layout.Image
+}
+
 // existing returns the bundle when it is there already and was made from the
-// same image: it is to be mounted again.
-func (m *mounter) existing(image *layout.Image) (*bundle.Bundle, error) {
-	b := &bundle.Bundle{Dir: m.Bundle}
+// same image, or when this image was committed from it.
+func (m *mounter) existing(image *layout.Image) (*existing, error) {
+	b := bundle.Bundle{Dir: m.Bundle}
 	state, err := b.State()
 	if errors.Is(err, fault.ErrNotFound) {
 		return nil, nil // bundle.Stage judges what else may be there
@@ -144,12 +155,34 @@ func (m *mounter) existing(image *layout.Image) (*bundle.Bundle, error) {
 	if len(state.Mounts) == 0 {
 		return nil, fault.Hint(fmt.Errorf("bundle %s exists, and its rootfs is no mount", b.Dir), "name another directory, or remove it first")
 	}
-	if state.Manifest.Digest != image.Descriptor.Digest {
+	below := below(image, state)
+	if below == nil {
 		return nil, fault.Hint(fmt.Errorf("bundle %s is of another image: %s (%s)", b.Dir, state.Reference, state.Manifest.Digest),
 			"name another directory, or remove the bundle: oci-mount --rm %s", b.Dir)
 	}
 	m.takeOver(state)
-	return b, nil
+	return &existing{Bundle: b, state: state, image: below}, nil
+}
+
+// below returns what the bundle was made from: the image itself, or the lower
+// layers of one that was committed from it, whose others are in the upper
+// directory. Of another image it returns nil.
+func below(image *layout.Image, state *bundle.State) *layout.Image {
+	if state.Manifest.Digest == image.Descriptor.Digest {
+		return image
+	}
+	if state.Committed == nil || state.Committed.Digest != image.Descriptor.Digest || len(state.Layers) > len(image.Manifest.Layers) {
+		return nil
+	}
+	lower := *image
+	lower.Manifest.Layers = image.Manifest.Layers[:len(state.Layers)]
+	lower.Config.RootFS.DiffIDs = image.Config.RootFS.DiffIDs[:len(state.Layers)]
+	for i, l := range state.Layers {
+		if l.DiffID != lower.Config.RootFS.DiffIDs[i] {
+			return nil
+		}
+	}
+	return &lower
 }
 
 // takeOver keeps to what the upper was made with: it holds mapped ids, and
@@ -169,7 +202,7 @@ func (m *mounter) takeOver(state *bundle.State) {
 // probe asks the kernel whether an upper can live where the bundle is to be,
 // before any layer is extracted. When all layers are there already, the mount
 // itself is the question.
-func (m *mounter) probe(image *layout.Image, old *bundle.Bundle) error {
+func (m *mounter) probe(image *layout.Image, old *existing) error {
 	if m.ReadOnly || m.Size > 0 || old != nil || m.complete(image) {
 		return nil
 	}
@@ -275,18 +308,34 @@ func (m *mounter) state(image *layout.Image, s *stack) *bundle.State {
 	for i, desc := range image.Manifest.Layers {
 		state.Layers = append(state.Layers, bundle.Layer{Descriptor: desc, DiffID: image.Config.RootFS.DiffIDs[i]})
 	}
-	mount := bundle.Mount{Target: bundle.RootfsDir, Type: "overlay", Lower: s.paths(), ReadOnly: m.ReadOnly}
+	state.Mounts = m.mounts(s)
+	return state
+}
+
+// mounts are those that the bundle gets.
+func (m *mounter) mounts(s *stack) []bundle.Mount {
+	var mounts []bundle.Mount
+	root := bundle.Mount{Target: bundle.RootfsDir, Type: "overlay", Lower: s.paths(), Options: m.options(), ReadOnly: m.ReadOnly}
 	if m.Size > 0 {
-		state.Mounts = append(state.Mounts,
+		mounts = append(mounts,
 			bundle.Mount{Target: bundle.WorkDir, Type: "tmpfs", Options: []string{fmt.Sprintf("size=%d", m.Size)}},
 			bundle.Mount{Target: bundle.UpperDir, Type: "bind"})
 	}
 	if !m.ReadOnly {
-		mount.Upper, mount.Work = bundle.UpperDir, bundle.WorkDir
+		root.Upper, root.Work = bundle.UpperDir, bundle.WorkDir
 	}
-	mount.Options = m.options()
-	state.Mounts = append(state.Mounts, mount)
-	return state
+	return append(mounts, root)
+}
+
+// stateAgain is the content of oci-bundle.json of a bundle that is mounted
+// again: what it tells beside the mounts still holds.
+func (m *mounter) stateAgain(old *existing, s *stack) *bundle.State {
+	state := *old.state
+	state.Tool, state.Mounts = name+" "+cli.Version(), m.mounts(s)
+	if state.Manifest.Digest == old.image.Descriptor.Digest {
+		state.Reference = old.image.Reference.String() // its layout may have moved
+	}
+	return &state
 }
 
 // options are those of the mount that are not directories.
