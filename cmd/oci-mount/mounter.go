@@ -160,7 +160,9 @@ func (m *mounter) existing(image *layout.Image) (*existing, error) {
 		return nil, fault.Hint(fmt.Errorf("bundle %s is of another image: %s (%s)", b.Dir, state.Reference, state.Manifest.Digest),
 			"name another directory, or remove the bundle: oci-mount --rm %s", b.Dir)
 	}
-	m.takeOver(state)
+	if err := m.takeOver(state); err != nil {
+		return nil, err
+	}
 	return &existing{Bundle: b, state: state, image: below}, nil
 }
 
@@ -186,17 +188,39 @@ func below(image *layout.Image, state *bundle.State) *layout.Image {
 }
 
 // takeOver keeps to what the upper was made with: it holds mapped ids, and
-// nothing when it was in memory.
-func (m *mounter) takeOver(state *bundle.State) {
-	m.IDMap, m.ReadOnly, m.Size = state.UIDMap, false, 0
+// nothing when it was in memory. What the flags say against that is refused.
+func (m *mounter) takeOver(state *bundle.State) error {
+	var size int64
+	readOnly := false
 	for _, mount := range state.Mounts {
-		m.ReadOnly = m.ReadOnly || mount.ReadOnly
+		readOnly = readOnly || mount.ReadOnly
 		for _, option := range mount.Options {
-			if size, ok := strings.CutPrefix(option, "size="); ok && mount.Type == "tmpfs" {
-				m.Size, _ = strconv.ParseInt(size, 10, 64)
+			if text, ok := strings.CutPrefix(option, "size="); ok && mount.Type == "tmpfs" {
+				size, _ = strconv.ParseInt(text, 10, 64)
 			}
 		}
 	}
+	switch {
+	case m.ReadOnly && !readOnly:
+		return m.contradicted("--read-only", "without it")
+	case m.Size > 0 && size == 0:
+		return m.contradicted("--size", "without it")
+	case m.Volatile && readOnly:
+		return m.contradicted("--volatile", "with --read-only")
+	case len(m.IDMap) > 0 && !m.IDMap.Equal(state.UIDMap):
+		return m.contradicted("--id-map", "with other ids")
+	}
+	m.IDMap, m.ReadOnly = state.UIDMap, readOnly
+	if m.Size == 0 {
+		m.Size = size
+	}
+	return nil
+}
+
+// contradicted refuses a flag by which a bundle was not made.
+func (m *mounter) contradicted(flag, how string) error {
+	return fault.Hint(fmt.Errorf("bundle %s cannot be mounted again with %s: it was made %s", m.Bundle, flag, how),
+		"leave out %s, name another directory, or start anew: oci-mount --rm %s", flag, m.Bundle)
 }
 
 // probe asks the kernel whether an upper can live where the bundle is to be,
