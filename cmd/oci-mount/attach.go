@@ -167,14 +167,14 @@ func checkUnmounted(b *bundle.Bundle) error {
 	if here != nil {
 		return fault.Hint(fmt.Errorf("bundle %s is mounted already", b.Dir), "unmount it: oci-mount -u %s", b.Dir)
 	}
-	upper := filepath.Join(b.Dir, bundle.UpperDir)
-	if !isDir(upper) {
-		return nil
-	}
-	// A process that was made with a copy of all mounts, such as a runtime's,
-	// drops it in a moment.
+	return waitUnused(b)
+}
+
+// waitUnused waits a while until no mount has the upper. A process that was
+// made with a copy of all mounts, such as a runtime's, drops it in a moment.
+func waitUnused(b *bundle.Bundle) error {
 	for deadline := time.Now().Add(inUseWait); ; time.Sleep(inUsePause) {
-		used, err := overlay.InUse(upper)
+		used, err := upperInUse(b)
 		switch {
 		case err != nil || !used:
 			return err
@@ -182,6 +182,16 @@ func checkUnmounted(b *bundle.Bundle) error {
 			return fault.Temporary("bundle %s is in use: processes in another mount namespace, or of a lazy unmount, still have it", b.Dir)
 		}
 	}
+}
+
+// upperInUse asks the kernel whether any mount has the upper, also one that no
+// list shows. An ordinary user may not ask, and has no such mount.
+func upperInUse(b *bundle.Bundle) (bool, error) {
+	upper := filepath.Join(b.Dir, bundle.UpperDir)
+	if !privileged() || !isDir(upper) {
+		return false, nil
+	}
+	return overlay.InUse(upper)
 }
 
 const (

@@ -38,13 +38,9 @@ func collect(ctx context.Context, inv *cli.Invocation) error {
 }
 
 func collectIn(ctx context.Context, inv *cli.Invocation, root string) error {
-	mounts, err := overlay.AllMounts()
-	if err != nil {
-		return err
-	}
-	c := collector{inv: inv, root: root, mounts: mounts, steps: inv.Steps(), dry: inv.DryRun()}
+	c := collector{inv: inv, root: root, steps: inv.Steps(), dry: inv.DryRun()}
 	return store.At(root, store.Form{}).Evict(ctx, store.Eviction{
-		Needs: c.needs, InUse: c.inUse, Removed: c.removed, Dry: c.dry,
+		Begin: c.begin, Needs: c.needs, InUse: c.inUse, Removed: c.removed, Dry: c.dry,
 	})
 }
 
@@ -54,6 +50,12 @@ type collector struct {
 	mounts []overlay.Mounted
 	steps  *explain.Printer
 	dry    bool
+}
+
+// begin lists the mounts.
+func (c *collector) begin() (err error) {
+	c.mounts, err = overlay.AllMounts()
+	return err
 }
 
 // inUse reports whether a layer is part of a mount, whatever became of the
@@ -158,7 +160,8 @@ func untouched(b *bundle.Bundle) (bool, error) {
 }
 
 // drop removes an idle bundle, unless a process that is about to mount it, or
-// runs a program on it, has the lock.
+// runs a program on it, has the lock, or one still has what was unmounted
+// lazily.
 func (c *collector) drop(b *bundle.Bundle) (bool, error) {
 	lock, err := lockBundle(b)
 	if errors.Is(err, fault.ErrTemporary) {
@@ -168,6 +171,9 @@ func (c *collector) drop(b *bundle.Bundle) (bool, error) {
 		return false, err
 	}
 	defer lock.Close()
+	if used, err := upperInUse(b); err != nil || used {
+		return false, err
+	}
 	if err := c.steps.Step(explain.Step{
 		Action: "remove the bundle " + filepath.Base(b.Dir), Command: "rm -rf -- " + explain.Quote(b.Dir),
 		Why: "it is not mounted, and nothing was changed in it",

@@ -89,6 +89,11 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 	if !u.remove {
 		return nil
 	}
+	if !u.inv.Bool("lazy") {
+		if err := waitUnused(b); err != nil {
+			return fault.Hint(err, "--lazy deletes it all the same")
+		}
+	}
 	return removeBundle(ctx, b, u.root)
 }
 

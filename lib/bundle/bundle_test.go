@@ -261,10 +261,34 @@ func TestRemoveAllSparesMounts(t *testing.T) {
 	t.Cleanup(func() { _ = unix.Unmount(inner, unix.MNT_DETACH) })
 	kept := filepath.Join(inner, "kept")
 	must(t, os.WriteFile(kept, nil, 0o600))
-	if err := RemoveAll(filepath.Join(parent, "top")); !errors.Is(err, unix.EXDEV) {
-		t.Errorf("RemoveAll over a mount = %v, want EXDEV", err)
+	if err := RemoveAll(filepath.Join(parent, "top")); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("RemoveAll over a mount = %v, want EBUSY", err)
 	}
 	if !exists(kept) {
 		t.Error("the mounted file system was emptied")
 	}
+}
+
+// What is mounted in a bundle is not the bundle's.
+func TestRemoveStopsAtMounts(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount")
+	}
+	b := &Bundle{Dir: filepath.Join(t.TempDir(), "b")}
+	elsewhere := t.TempDir() // on the same device
+	kept := filepath.Join(elsewhere, "kept")
+	must(t, os.WriteFile(kept, nil, 0o600))
+	for _, at := range []string{b.Rootfs(), filepath.Join(b.Dir, "a", "deep")} {
+		must(t, os.MkdirAll(at, 0o700))
+		must(t, unix.Mount(elsewhere, at, "", unix.MS_BIND, ""))
+		t.Cleanup(func() { _ = unix.Unmount(at, unix.MNT_DETACH) })
+		if err := b.Remove(); !errors.Is(err, unix.EBUSY) {
+			t.Errorf("Remove() with a mount on %s = %v, want EBUSY", at, err)
+		}
+		if _, err := os.Stat(kept); err != nil {
+			t.Fatalf("Remove() went through the mount on %s: %v", at, err)
+		}
+		must(t, unix.Unmount(at, 0))
+	}
+	must(t, b.Remove())
 }

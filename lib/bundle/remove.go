@@ -89,6 +89,9 @@ func removeAt(parent int, name string) error {
 	case !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM):
 		return err
 	}
+	if done, err := removeEmpty(parent, name); done {
+		return err
+	}
 	top, err := openDir(parent, name)
 	if err != nil {
 		return err
@@ -109,6 +112,14 @@ func removeAt(parent int, name string) error {
 		again = r.moved > 0
 	}
 	return unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
+}
+
+// removeEmpty removes the directory when that takes one call, and finds out
+// whether something is mounted on it: opening it would lead into the mount,
+// and what is in there belongs to others.
+func removeEmpty(parent int, name string) (done bool, err error) {
+	err = unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
+	return err == nil || errors.Is(err, unix.EBUSY), err
 }
 
 type remover struct {
@@ -145,6 +156,9 @@ func (r *remover) entry(parent int, name string, depth int) error {
 	case err == nil, errors.Is(err, unix.ENOENT):
 		return nil
 	case !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM):
+		return err
+	}
+	if done, err := removeEmpty(parent, name); done {
 		return err
 	}
 	if depth >= maxRemoveDepth {

@@ -14,6 +14,9 @@ import (
 
 // Eviction removes the layers that nobody needs.
 type Eviction struct {
+	// Begin is called once the store is held alone: no mount begins from
+	// then on, so that what is listed now stays true.
+	Begin func() error
 	// Needs returns the keys that the bundle or layout dir needs; it may
 	// remove the directory when it holds nothing worth keeping, unless Dry.
 	Needs func(ctx context.Context, dir string) ([]Key, error)
@@ -45,6 +48,9 @@ func (s *Store) Evict(ctx context.Context, e Eviction) error {
 		if err := s.sweep(); err != nil {
 			return err
 		}
+	}
+	if err := e.Begin(); err != nil {
+		return err
 	}
 	needed, err := s.needed(ctx, e)
 	if err != nil {

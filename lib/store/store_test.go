@@ -195,6 +195,7 @@ func TestEvict(t *testing.T) {
 			}
 			return []store.Key{key("needed")}, nil
 		},
+		Begin:   func() error { return nil },
 		InUse:   func(path string) bool { return path == mounted.Path },
 		Removed: func(e store.Entry) error { removed = append(removed, e.Path); return nil },
 		Dry:     true,
@@ -237,10 +238,15 @@ func TestEvictWaitsForUsers(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = s.Evict(ctx, store.Eviction{})
-	if err == nil {
-		t.Error("Evict = nil while the store is in use")
+	begun := 0
+	evict := store.Eviction{Begin: func() error { begun++; return nil }}
+	err = s.Evict(ctx, evict)
+	if err == nil || begun > 0 {
+		t.Errorf("Evict = %v while the store is in use, and began %d times", err, begun)
 	}
 	release()
-	must(t, s.Evict(t.Context(), store.Eviction{}))
+	must(t, s.Evict(t.Context(), evict))
+	if begun != 1 {
+		t.Errorf("Evict began %d times", begun)
+	}
 }
