@@ -104,6 +104,26 @@ func TestUsageErrorsKeepOffStdout(t *testing.T) {
 	}
 }
 
+func TestEmptyOperands(t *testing.T) {
+	for _, tc := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{""}, `operand 1 is ""`},
+		{[]string{"a", "-d", ""}, `operand 2 is ""`},
+		{[]string{"", "--", "prog"}, `operand 1 is ""`},
+	} {
+		o := run(t, func(context.Context, *Invocation) error { t.Errorf("oci-x %q ran", tc.words); return nil }, "record\n", tc.words...)
+		if o.status != 2 || o.out != "" || !strings.Contains(o.err, tc.want) {
+			t.Errorf("oci-x %q: status %d, stderr %q", tc.words, o.status, o.err)
+		}
+	}
+	// What stands behind "--" is the program's.
+	if o := run(t, func(context.Context, *Invocation) error { return nil }, "", "a", "--", "prog", ""); o.status != 0 {
+		t.Errorf("an empty word for the program: status %d, %s", o.status, o.err)
+	}
+}
+
 func TestStatusTable(t *testing.T) {
 	for _, tc := range []struct {
 		err  error

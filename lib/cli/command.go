@@ -132,6 +132,11 @@ func (c *Command) act(inv *Invocation) error {
 	if err := inv.Log.configure(inv); err != nil {
 		return err
 	}
+	if i := slices.Index(inv.Operands, ""); i >= 0 {
+		// Taken for no operand it would be read from standard input, or get
+		// a place of the tool's choice.
+		return inv.Usage(`operand %d is "": an empty word names nothing; is a variable of the shell not set?`, i+1)
+	}
 	if c.MaxOperands >= 0 && len(inv.Operands) > c.MaxOperands {
 		return inv.Usage("unexpected operand %q", inv.Operands[c.MaxOperands])
 	}
