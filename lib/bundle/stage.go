@@ -86,6 +86,16 @@ func lockParent(parent string) (*os.File, error) {
 	}
 }
 
+// WriteState writes oci-bundle.json, and returns when it is durable. Nobody sees
+// the directory yet, so that the file needs no other name before it is whole.
+func (s *Staging) WriteState(state *State) error {
+	data, err := state.encode()
+	if err != nil {
+		return err
+	}
+	return durable.CreateFile(filepath.Join(s.Dir, StateFile), data, stateMode)
+}
+
 // Final is where the bundle will appear.
 func (s *Staging) Final() *Bundle { return &Bundle{Dir: s.final} }
 

@@ -124,8 +124,19 @@ func (b *Bundle) State() (*State, error) {
 	return &s, nil
 }
 
+// stateMode keeps what a bundle is made of to its owner.
+const stateMode = 0o600
+
 // WriteState replaces oci-bundle.json, and returns when it is durable.
 func (b *Bundle) WriteState(s *State) error {
+	data, err := s.encode()
+	if err != nil {
+		return err
+	}
+	return b.WriteFile(StateFile, data, stateMode)
+}
+
+func (s *State) encode() ([]byte, error) {
 	out := *s
 	out.SchemaVersion = SchemaVersion
 	var buf bytes.Buffer
@@ -133,9 +144,9 @@ func (b *Bundle) WriteState(s *State) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(&out); err != nil {
-		return fmt.Errorf("encode %s: %w", StateFile, err)
+		return nil, fmt.Errorf("encode %s: %w", StateFile, err)
 	}
-	return b.WriteFile(StateFile, buf.Bytes(), 0o600)
+	return buf.Bytes(), nil
 }
 
 // WriteFile replaces the file name in the bundle, and returns when it is

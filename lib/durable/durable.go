@@ -32,6 +32,27 @@ func SyncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// CreateFile makes the file at path, in a directory that has it only once it is
+// published itself. It is a file that may be half made meanwhile: its name and
+// its content need one sync of the journal together, where ReplaceFile needs two.
+func CreateFile(path string, data []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(mode) // whatever the umask
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
 // ReplaceFile puts a file with the data and the mode at path. Whoever opens
 // path sees the former content or the new one. What dead writers left in the
 // directory is removed.
