@@ -3,13 +3,17 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
@@ -39,7 +43,33 @@ type plan struct {
 	IDMap  idmap.Map
 	Format string
 	// Program is run in the chain form.
-	Program []string
+	Program program
+}
+
+// program is a command with its arguments, which need not be UTF-8: JSON holds
+// them as bytes.
+type program []string
+
+// MarshalJSON implements [json.Marshaler].
+func (p program) MarshalJSON() ([]byte, error) {
+	words := make([][]byte, len(p))
+	for i, word := range p {
+		words[i] = []byte(word)
+	}
+	return json.Marshal(words)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *program) UnmarshalJSON(data []byte) error {
+	var words [][]byte
+	if err := json.Unmarshal(data, &words); err != nil {
+		return err
+	}
+	*p = nil
+	for _, word := range words {
+		*p = append(*p, string(word))
+	}
+	return nil
 }
 
 // newPlan takes the flags and the operand BUNDLE.
@@ -71,8 +101,8 @@ func newPlan(inv *cli.Invocation) (plan, error) {
 			return plan{}, err
 		}
 	}
-	if bundle := inv.Operand(1); bundle != "" {
-		if p.Bundle, err = filepath.Abs(bundle); err != nil {
+	if dir := inv.Operand(1); dir != "" {
+		if p.Bundle, err = filepath.Abs(dir); err != nil {
 			return plan{}, fmt.Errorf("bundle: %w", err)
 		}
 	}
@@ -93,6 +123,12 @@ func (p *plan) setImage(rec pipe.Record) error {
 	p.Image = ref.String()
 	if p.Bundle == "" {
 		p.Bundle, p.Private = filepath.Join(p.Root, mountsDir, newID()), true
+	}
+	for _, path := range []string{p.Root, p.Image, p.Bundle} {
+		if !utf8.ValidString(path) {
+			return fault.Hint(fault.Usage("%q is not UTF-8, which %s, being JSON, cannot hold", path, bundle.StateFile),
+				"rename the directory, or use another one")
+		}
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (s *Stack) hold(lowers []string) ([]*os.File, error) {
 			return nil, fmt.Errorf("open layer %s: %w", l.Path, err)
 		}
 		held = append(held, os.NewFile(uintptr(fd), l.Path))
-		lowers[i] = fmt.Sprintf("/proc/self/fd/%d", fd)
+		lowers[i] = heldPath(fd)
 	}
 	return held, nil
 }

@@ -21,7 +21,16 @@ func OpenErofs(image string) (Lower, error) {
 		return Lower{}, errors.Join(ErrNoErofs, err)
 	}
 	defer fs.close()
-	for _, o := range []option{{key: "source", value: image}, {key: "ro", flag: true}} {
+	source := image
+	if len(source) >= maxString {
+		fd, err := unix.Open(image, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return Lower{}, fmt.Errorf("open image %s: %w", image, err)
+		}
+		defer unix.Close(fd)
+		source = heldPath(fd)
+	}
+	for _, o := range []option{{key: "source", value: source}, {key: "ro", flag: true}} {
 		if err := fs.set(o); err != nil {
 			return Lower{}, err
 		}

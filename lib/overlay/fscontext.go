@@ -41,14 +41,46 @@ func (c *fsContext) set(o option) error {
 		err = unix.FsconfigSetFd(c.fd, o.key, int(o.mount.Fd()))
 	case o.flag:
 		err = unix.FsconfigSetFlag(c.fd, o.key)
+	case o.path && len(o.text()) >= maxString:
+		err = c.setLong(o)
 	default:
-		err = unix.FsconfigSetString(c.fd, o.key, o.value)
+		err = unix.FsconfigSetString(c.fd, o.key, o.text())
 	}
 	if err != nil {
 		return c.failure(fmt.Sprintf("set %s option %s=%s", c.kind, o.key, o.value), err)
 	}
 	return nil
 }
+
+// maxString is what fsconfig(2) takes as a string, its final NUL included.
+const maxString = 256
+
+// text is the value as the kernel reads it.
+func (o option) text() string {
+	if !o.escapes {
+		return o.value
+	}
+	return strings.ReplaceAll(o.value, `\`, `\\`)
+}
+
+// setLong names a directory by a descriptor, of which mountinfo shows the path
+// all the same; or, on kernels before 6.13, by the short path of one.
+func (c *fsContext) setLong(o option) error {
+	fd, err := unix.Open(o.value, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if unix.FsconfigSetFd(c.fd, o.key, fd) == nil {
+		return nil
+	}
+	return unix.FsconfigSetString(c.fd, o.key, heldPath(fd))
+}
+
+// heldPath is the path of what a descriptor of this process stands for.
+func heldPath(fd int) string { return fmt.Sprintf("%s%d", heldPrefix, fd) }
+
+const heldPrefix = "/proc/self/fd/"
 
 // mount ends the configuration and makes the detached mount.
 func (c *fsContext) mount(attributes int) (*os.File, error) {

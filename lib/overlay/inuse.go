@@ -25,9 +25,9 @@ func InUse(upper string) (bool, error) {
 	}
 	defer fs.close()
 	for _, o := range []option{
-		{key: "lowerdir+", value: "/proc"},
-		{key: "upperdir", value: upper},
-		{key: "workdir", value: "/proc"},
+		lowerOption(Lower{Path: "/proc"}),
+		upperOption(upper),
+		workOption("/proc"),
 		{key: "index", value: "on"},
 	} {
 		if err := fs.set(o); err != nil {

@@ -36,7 +36,7 @@ func (s *Stack) Create() (*os.File, error) {
 		return nil, err
 	}
 	for _, l := range s.Lowers {
-		if err := fs.set(option{key: "lowerdir+", value: l.Path, mount: l.Mount}); err != nil {
+		if err := fs.set(lowerOption(l)); err != nil {
 			if errors.Is(err, unix.EINVAL) && l == s.Lowers[0] {
 				// The first "lowerdir+" refused: a kernel before 6.7,
 				// which does not know the parameter at all.

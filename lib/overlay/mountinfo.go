@@ -29,8 +29,6 @@ type Mounted struct {
 	// Lowers are the lower directories, the topmost first; "/" stands for
 	// one that was passed as a descriptor.
 	Lowers []string
-	// Upper and Work are empty when there is no upper.
-	Upper, Work string
 	// Volatile mounts do not sync.
 	Volatile bool
 	// Namespace is the mount namespace, "mnt:[4026531841]"; empty for the
@@ -192,19 +190,26 @@ func (m *Mounted) takeOptions(list string) {
 		value = unescape(value)
 		switch key {
 		case "lowerdir+":
-			m.Lowers = append(m.Lowers, value)
+			m.Lowers = append(m.Lowers, listedLower(value))
 		case "lowerdir":
-			m.Lowers = append(m.Lowers, strings.Split(value, ":")...)
-		case "upperdir":
-			m.Upper = value
-		case "workdir":
-			m.Work = value
+			for lower := range strings.SplitSeq(value, ":") {
+				m.Lowers = append(m.Lowers, listedLower(lower))
+			}
 		case "volatile":
 			m.Volatile = true
 		case "fsync":
 			m.Volatile = value == "volatile"
 		}
 	}
+}
+
+// listedLower returns the path of a lower, or "/" when the kernel knows no more
+// of it than the descriptor that another process had.
+func listedLower(path string) string {
+	if strings.HasPrefix(path, heldPrefix) {
+		return "/"
+	}
+	return path
 }
 
 // unescape undoes the octal escapes of the kernel: \040 is a space.

@@ -66,26 +66,41 @@ func mount(t *testing.T, s overlay.Stack) string {
 
 func TestMountTakesAnyPathAndIsListed(t *testing.T) {
 	needRoot(t)
-	odd := filepath.Join(t.TempDir(), "a:b,c d\\e=f\ng")
-	must(t, os.Mkdir(odd, 0o755))
-	put(t, filepath.Join(odd, "file"), false)
-	upper := dir(t)
-	work := filepath.Join(filepath.Dir(upper), "work")
-	must(t, os.Mkdir(work, 0o700))
-	target := mount(t, overlay.Stack{Lowers: lowers(odd), Upper: upper, Work: work, Volatile: true})
+	for name, odd := range map[string]string{
+		"odd":                                 "a:b,c d\\e=f\ng\\\\h",
+		"long":                                strings.Repeat("0123456789", 20) + "/" + strings.Repeat("abcd efgh\\", 20),
+		"longer than a page with its escapes": strings.Repeat(strings.Repeat(`\`, 200)+"/", 4),
+	} {
+		t.Run(name, func(t *testing.T) { mountAt(t, filepath.Join(t.TempDir(), odd)) })
+	}
+}
+
+// mountAt mounts a lower and an upper in the directory base.
+func mountAt(t *testing.T, base string) {
+	lower, upper, work := filepath.Join(base, "lower"), filepath.Join(base, "upper"), filepath.Join(base, "work")
+	for _, d := range []string{lower, upper, work} {
+		must(t, os.MkdirAll(d, 0o755))
+	}
+	put(t, filepath.Join(lower, "file"), false)
+	target := mount(t, overlay.Stack{Lowers: lowers(lower), Upper: upper, Work: work, Volatile: true})
 
 	if _, err := os.Stat(filepath.Join(target, "file")); err != nil {
 		t.Fatal(err)
 	}
 	m, err := overlay.At(target)
 	must(t, err)
-	if m == nil || m.Upper != upper || m.Work != work || !m.Volatile || m.ReadOnly || len(m.Lowers) != 1 || m.Lowers[0] != odd {
+	if m == nil || !m.Volatile || m.ReadOnly || len(m.Lowers) != 1 || m.Lowers[0] != lower {
 		t.Errorf("At(%q) = %+v", target, m)
 	}
 	var st unix.Stat_t
 	must(t, unix.Stat(target, &st))
 	if m.Device != st.Dev {
 		t.Errorf("Device = %d, want %d", m.Device, st.Dev)
+	}
+	used, err := overlay.InUse(upper)
+	must(t, err)
+	if !used {
+		t.Errorf("InUse(%q) = false", upper)
 	}
 }
 

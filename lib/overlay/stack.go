@@ -53,6 +53,22 @@ type option struct {
 	value string
 	flag  bool
 	mount *os.File
+	// path: the value is that of a directory.
+	path bool
+	// escapes: the kernel takes a backslash in the value for an escape.
+	escapes bool
+}
+
+func lowerOption(l Lower) option {
+	return option{key: "lowerdir+", value: l.Path, mount: l.Mount, path: true}
+}
+
+func upperOption(dir string) option {
+	return option{key: "upperdir", value: dir, path: true, escapes: true}
+}
+
+func workOption(dir string) option {
+	return option{key: "workdir", value: dir, path: true, escapes: true}
 }
 
 // options returns the parameters but for the lowers, in the order in which
@@ -60,7 +76,7 @@ type option struct {
 func (s *Stack) options() []option {
 	var list []option
 	if s.Upper != "" {
-		list = append(list, option{key: "upperdir", value: s.Upper}, option{key: "workdir", value: s.Work})
+		list = append(list, upperOption(s.Upper), workOption(s.Work))
 	}
 	switch {
 	case s.UserXattr:

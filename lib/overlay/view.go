@@ -62,7 +62,7 @@ func (m marks) lookFrom(root int, l Lower, path string) (kind, unix.Stat_t, erro
 	if err := unix.Fstat(fd, &st); err != nil {
 		return absent, st, fmt.Errorf("stat %s in layer %s: %w", path, l.Path, err)
 	}
-	name := fmt.Sprintf("/proc/self/fd/%d", fd)
+	name := heldPath(fd)
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		if value, err := attribute(name, m.prefix+"opaque"); err != nil {
