@@ -118,7 +118,10 @@ func named(flags []Flag) []Flag {
 		case *cli.StringFlag:
 			out[i] = namedString{f, n}
 		case *cli.StringSliceFlag:
-			out[i] = namedStringSlice{f, n}
+			// With a second name the library copies the list by way of JSON,
+			// which turns what is not UTF-8 into U+FFFD. canonical leaves no
+			// use of the second name.
+			out[i] = namedStringSlice{f, names{n.list[:1]}}
 		case *cli.IntFlag:
 			out[i] = namedInt{f, n}
 		case *cli.Int64Flag:

@@ -144,16 +144,28 @@ func (b *builder) byDefault(why string) *Origin {
 	return &Origin{Source: "default:" + b.profile.Name, Why: why}
 }
 
-// checkStrings refuses strings that no system call can carry. What came in
-// with the document and was not touched stays as it is.
+// checkStrings refuses strings that no system call can carry, and keys like
+// them. What came in with the document and was not touched stays as it is.
 func (d *Document) checkStrings() error {
 	var err error
 	d.root.walk(func(path []string, n *node, from *Origin) {
-		if err == nil && n.kind == kindString && from != nil && from.Source != "input" && checkText("", n.text()) != nil {
-			err = checkText(pointer(path...), n.text())
+		if err == nil && (from == nil || from.Source != "input") {
+			err = checkMember(path, n)
 		}
 	})
 	return err
+}
+
+func checkMember(path []string, n *node) error {
+	for i, key := range path {
+		if err := checkText("key in "+pointer(path[:i]...)+"/", key); err != nil {
+			return err
+		}
+	}
+	if n.kind != kindString || checkText("", n.text()) == nil {
+		return nil
+	}
+	return checkText(pointer(path...), n.text())
 }
 
 // walk visits each scalar, and each empty array and object, with the origin
