@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,28 +126,24 @@ func (b *builder) setDevice(from *Origin, n *node) {
 }
 
 // allowDevice appends a rule of the device cgroup: the last that matches
-// counts, so it stands behind the one that denies all.
+// counts, so it stands behind the one that denies all. Rules for one device
+// with other access add up.
 func (b *builder) allowDevice(from *Origin, rule *node) {
 	list := b.doc.list(from, "linux", "resources", "devices")
-	for i, item := range list.items {
-		same := true
-		for _, key := range []string{"allow", "type", "major", "minor"} {
-			same = same && item.member(key).equal(rule.member(key))
+	for _, item := range slices.Backward(list.items) {
+		if !item.member("allow").isTrue() {
+			break
 		}
-		if same && item.member("type") != nil {
-			if !item.equal(rule) {
-				rule.from = from
-				list.items[i] = rule
-			}
-			return
-		}
-		if item.member("allow").isTrue() && item.member("type") == nil && item.member("major") == nil && item.member("access").text() == "rwm" {
-			// All devices are allowed already.
+		if item.equal(rule) || allowsAllDevices(item) {
 			return
 		}
 	}
 	rule.from = from
 	list.items = append(list.items, rule)
+}
+
+func allowsAllDevices(rule *node) bool {
+	return rule.member("type") == nil && rule.member("major") == nil && rule.member("access").text() == "rwm"
 }
 
 // parseDeviceRule reads "c 1:3 rwm", with * for any number.

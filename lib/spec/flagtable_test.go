@@ -84,6 +84,7 @@ func flagCases() []flagCase {
 		mount("--tz Europe/Paris", MountOptions{TZ: "Europe/Paris"}),
 		mount("--systemd always", MountOptions{Systemd: "always"}),
 		mount(`--device-cgroup-rule "c 1:* rwm"`, MountOptions{DeviceRules: []string{"c 1:* rwm"}}),
+		mount(`--device-cgroup-rule "c 1:3 r" --device-cgroup-rule "c 1:3 w"`, MountOptions{DeviceRules: []string{"c 1:3 r", "c 1:3 w"}}),
 
 		resource("--memory 64m --memory-swap 128m --memory-reservation 32m", ResourceOptions{Memory: "64m", MemorySwap: "128m", MemoryReservation: "32m"}),
 		resource("--memory-swappiness 10 --oom-kill-disable", ResourceOptions{MemorySwappiness: ptr(10), OOMKillDisable: true}),
