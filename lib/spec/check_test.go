@@ -79,6 +79,7 @@ func TestCheckFinds(t *testing.T) {
 		{set: []string{`/mounts/0/options=["hidepid=2"]`}, pointer: "/mounts/0/options", severity: SeverityWarning, layer: LayerRule, message: "lacks nosuid"},
 		{set: []string{`/linux/maskedPaths/0=rel`}, pointer: "/linux/maskedPaths/0", severity: SeverityError, layer: LayerRule, message: "not absolute"},
 		{set: []string{`/linux/sysctl={"kernel.panic":"1"}`}, pointer: "/linux/sysctl/kernel.panic", severity: SeverityError, layer: LayerRule, message: "of no namespace"},
+		{set: []string{`/linux/sysctl={"kernel.hostname":"x"}`}, pointer: "/linux/sysctl/kernel.hostname", severity: SeverityError, layer: LayerRule, message: "conflicts with the hostname"},
 		{set: []string{`/linux/sysctl={"net.x":"1"}`, `/linux/namespaces=[{"type":"mount"}]`}, pointer: "/linux/sysctl/net.x", severity: SeverityError, layer: LayerRule, message: "network namespace"},
 		{set: []string{`/linux/resources/memory={"limit":5,"swap":4}`}, pointer: "/linux/resources/memory/swap", severity: SeverityError, layer: LayerRule, message: "less than the limit"},
 		{set: []string{`/linux/resources/memory={"limit":5,"reservation":6}`}, pointer: "/linux/resources/memory/reservation", severity: SeverityError, layer: LayerRule, message: "exceeds"},

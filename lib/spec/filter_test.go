@@ -124,6 +124,7 @@ func TestOptionsRefused(t *testing.T) {
 		{Options{NamespaceOptions: NamespaceOptions{UTS: "host", Hostname: "x"}}, "needs a UTS namespace"},
 		{Options{NamespaceOptions: NamespaceOptions{Network: "host", Sysctl: []string{"net.core.somaxconn=1"}}}, "needs a network namespace"},
 		{Options{NamespaceOptions: NamespaceOptions{Sysctl: []string{"kernel.panic=1"}}}, "is not of a namespace"},
+		{Options{NamespaceOptions: NamespaceOptions{Sysctl: []string{"kernel/hostname=x"}}}, "conflicts with the hostname"},
 		{Options{NamespaceOptions: NamespaceOptions{Sysctl: []string{"net.\xff=1"}}}, "not UTF-8"},
 		{Options{NamespaceOptions: NamespaceOptions{Userns: "private"}}, "needs maps"},
 		{Options{NamespaceOptions: NamespaceOptions{UIDMap: []string{"0:0:4294967295", "1:1:1"}}}, "overlap"},

@@ -248,6 +248,9 @@ func (b *builder) sysctls() error {
 		if !ok || key == "" {
 			return fault.Usage("--sysctl %q is not KEY=VALUE", s)
 		}
+		if sysctlPath(key) == hostnameSysctl {
+			return fault.Hint(fault.Usage("--sysctl %s conflicts with the hostname of the config.json", key), "give --hostname %s", value)
+		}
 		if space := sysctlNamespace(key); space == "" {
 			return fault.Usage("--sysctl %s is not of a namespace: a runtime refuses it, since it would change the host", key)
 		} else if !b.hasNamespace(space) {
@@ -258,17 +261,24 @@ func (b *builder) sysctls() error {
 	return nil
 }
 
+// hostnameSysctl is of a namespace, but runtimes refuse it, for config.json has
+// a member of its own for it.
+const hostnameSysctl = "kernel.hostname"
+
+// sysctlPath is the key with dots: slashes do as well.
+func sysctlPath(key string) string { return strings.ReplaceAll(key, "/", ".") }
+
 // sysctlNamespace is the kind of namespace that a key belongs to; "" for none.
 // The list is runc's.
 func sysctlNamespace(key string) string {
-	key = strings.ReplaceAll(key, "/", ".")
+	key = sysctlPath(key)
 	switch {
 	case strings.HasPrefix(key, "net."):
 		return "network"
 	case strings.HasPrefix(key, "fs.mqueue."),
 		slices.Contains([]string{"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"}, key):
 		return "ipc"
-	case key == "kernel.domainname" || key == "kernel.hostname":
+	case key == "kernel.domainname" || key == hostnameSysctl:
 		return "uts"
 	case strings.HasPrefix(key, "user."):
 		return "user"

@@ -262,6 +262,8 @@ func (c *checker) ruleSysctl() {
 	for _, m := range sysctl.members {
 		at := []string{"linux", "sysctl", m.key}
 		switch kind := sysctlNamespace(m.key); {
+		case sysctlPath(m.key) == hostnameSysctl:
+			c.fail(at, "set /hostname", "conflicts with the hostname of the config.json, a runtime refuses it")
 		case kind == "":
 			c.fail(at, "set it on the host with sysctl(8)", "is of no namespace, a runtime refuses it")
 		case !c.doc.hasNamespace(kind):
