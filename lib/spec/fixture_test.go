@@ -27,7 +27,7 @@ const (
 // capabilities of which SYS_RESOURCE is missing.
 func fixedHost() *Host {
 	h := &Host{
-		Arch: "amd64", UIDMap: []IDRange{{0, 0, 1<<32 - 1}}, GIDMap: []IDRange{{0, 0, 1<<32 - 1}}, Mqueue: true, ResolvConf: true,
+		Arch: "amd64", UIDMap: []IDRange{{0, 0, 1<<32 - 1}}, GIDMap: []IDRange{{0, 0, 1<<32 - 1}}, Mqueue: true, SwapLimit: true, ResolvConf: true,
 		Limits: map[string]Limit{"RLIMIT_NOFILE": {1024, 20000}, "RLIMIT_NPROC": {1000, 1000}, "RLIMIT_CORE": {0, 1<<64 - 1}},
 		Getenv: func(name string) (string, bool) { return "from-host", name == "COPIED" },
 	}

@@ -86,6 +86,7 @@ func flagCases() []flagCase {
 		mount(`--device-cgroup-rule "c 1:* rwm"`, MountOptions{DeviceRules: []string{"c 1:* rwm"}}),
 		mount(`--device-cgroup-rule "c 1:3 r" --device-cgroup-rule "c 1:3 w"`, MountOptions{DeviceRules: []string{"c 1:3 r", "c 1:3 w"}}),
 
+		resource("--memory 64m", ResourceOptions{Memory: "64m"}),
 		resource("--memory 64m --memory-swap 128m --memory-reservation 32m", ResourceOptions{Memory: "64m", MemorySwap: "128m", MemoryReservation: "32m"}),
 		resource("--memory-swappiness 10 --oom-kill-disable", ResourceOptions{MemorySwappiness: ptr(10), OOMKillDisable: true}),
 		resource("--cpus 1.5", ResourceOptions{CPUs: "1.5"}),

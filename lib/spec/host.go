@@ -37,6 +37,8 @@ type Host struct {
 	// CgroupV2 is true where /sys/fs/cgroup is a cgroup2 mount; CgroupHybrid
 	// where cgroup2 lies beside the v1 controllers.
 	CgroupV2, CgroupHybrid bool
+	// SwapLimit is true where the memory controller limits swap, too.
+	SwapLimit bool
 	// Systemd is true where systemd runs.
 	Systemd bool
 	// Mqueue is true where the kernel has the mqueue file system.
@@ -80,6 +82,7 @@ func ThisHost() *Host {
 	if !h.CgroupV2 && unix.Statfs("/sys/fs/cgroup/unified", &st) == nil {
 		h.CgroupHybrid = st.Type == unix.CGROUP2_SUPER_MAGIC
 	}
+	h.SwapLimit = limitsSwap(h.CgroupV2)
 	if filesystems, err := os.ReadFile("/proc/filesystems"); err == nil {
 		h.Mqueue = strings.Contains(string(filesystems), "\tmqueue\n")
 	}
@@ -95,6 +98,21 @@ func ThisHost() *Host {
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
+}
+
+// limitsSwap looks for the file of the limit. In version 2 the topmost cgroup
+// has none, so that the caller's own is looked at.
+func limitsSwap(v2 bool) bool {
+	file := "/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"
+	if v2 {
+		own, err := os.ReadFile("/proc/self/cgroup")
+		if err != nil {
+			return false
+		}
+		group, _ := strings.CutPrefix(strings.TrimSpace(string(own)), "0::")
+		file = filepath.Join("/sys/fs/cgroup", group, "memory.swap.max")
+	}
+	return unix.Access(file, unix.F_OK) == nil
 }
 
 func (h *Host) capabilities() {

@@ -61,6 +61,7 @@ func (b *builder) setResource(name string, value *node, at ...string) {
 }
 
 func (b *builder) memory() error {
+	before, _ := b.doc.get("linux", "resources", "memory", "limit").int()
 	for _, f := range []struct{ flag, value, member string }{
 		{"--memory", b.opt.Memory, "limit"}, {"--memory-reservation", b.opt.MemoryReservation, "reservation"}, {"--memory-swap", b.opt.MemorySwap, "swap"},
 	} {
@@ -72,6 +73,9 @@ func (b *builder) memory() error {
 			return fmt.Errorf("%s: %w", f.flag, err)
 		}
 		b.setResource(f.flag, newInt(size), "memory", f.member)
+	}
+	if b.opt.Memory != "" && b.opt.MemorySwap == "" {
+		b.limitSwap(before)
 	}
 	memory := b.doc.get("linux", "resources", "memory")
 	limit, hasLimit := memory.member("limit").int()
@@ -95,6 +99,19 @@ func (b *builder) memory() error {
 		b.setResource("--oom-kill-disable", newBool(true), "memory", "disableOOMKiller")
 	}
 	return nil
+}
+
+// limitSwap lets as much be swapped as may stay in memory: without a limit of
+// its own, swap would make up for all that the memory limit takes away. A limit
+// that somebody chose stays.
+func (b *builder) limitSwap(before int64) {
+	at := []string{"linux", "resources", "memory", "swap"}
+	limit, _ := b.doc.get("linux", "resources", "memory", "limit").int()
+	swap, chosen := b.doc.get(at...).int()
+	if chosen && swap != 2*before || limit < 1 || limit > math.MaxInt64/2 || !b.host.SwapLimit {
+		return
+	}
+	b.doc.set(derived("memory", "twice the memory limit, as engines have it"), newInt(2*limit), at...)
 }
 
 // cpuPeriod is the period that --cpus counts in: 100 ms, the kernel's default.
