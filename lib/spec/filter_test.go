@@ -128,6 +128,7 @@ func TestOptionsRefused(t *testing.T) {
 		{Options{NamespaceOptions: NamespaceOptions{Sysctl: []string{"net.\xff=1"}}}, "not UTF-8"},
 		{Options{NamespaceOptions: NamespaceOptions{Userns: "private"}}, "needs maps"},
 		{Options{NamespaceOptions: NamespaceOptions{UIDMap: []string{"0:0:4294967295", "1:1:1"}}}, "overlap"},
+		{Options{NamespaceOptions: NamespaceOptions{IPC: "host"}, MountOptions: MountOptions{ShmSize: "10m"}}, "/dev/shm is the host's"},
 		{Options{MountOptions: MountOptions{Volumes: []string{"name:/m"}}}, "named and anonymous volumes"},
 		{Options{MountOptions: MountOptions{Volumes: []string{"/a:/b:frob"}}}, "unknown option"},
 		{Options{MountOptions: MountOptions{Volumes: []string{"/a:/"}}}, "the root itself"},

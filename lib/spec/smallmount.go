@@ -21,6 +21,9 @@ func (b *builder) smallMounts() error {
 		}
 		found := false
 		for _, m := range b.doc.get("mounts").each() {
+			if cleanDestination(m) == "/dev/shm" && m.member("source").text() == "/dev/shm" {
+				return fault.Usage("--shm-size and --ipc host exclude each other: /dev/shm is the host's")
+			}
 			if cleanDestination(m) == "/dev/shm" && m.member("type").text() == "tmpfs" {
 				setOption(byFlag("--shm-size", ""), m, fmt.Sprintf("size=%d", size), "size")
 				found = true
