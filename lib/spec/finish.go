@@ -45,35 +45,53 @@ func (b *builder) sortMounts() {
 // minVersion is the least ociVersion written: what runc 1.1 and crun 1.8 know.
 const minVersion = "1.0.2"
 
-// newer lists what came after 1.0.2, by the version that brought it.
+// newer lists what came after 1.0.2, by the version that brought it (ChangeLog
+// of the runtime-spec).
 var newer = []struct {
 	version string
+	// members are paths of keys.
+	members []string
 	present func(*Document) bool
 }{
-	{"1.1.0", func(d *Document) bool {
-		return d.get("domainname") != nil || d.hasNamespace("time") || d.get("linux", "timeOffsets") != nil || d.get("process", "scheduler") != nil ||
-			d.get("process", "ioPriority") != nil || d.get("linux", "resources", "cpu", "idle") != nil ||
-			slices.ContainsFunc(d.get("mounts").each(), func(m *node) bool { return m.member("uidMappings") != nil || m.member("gidMappings") != nil }) ||
-			d.get("linux", "seccomp", "listenerPath") != nil
-	}},
-	{"1.2.0", func(d *Document) bool {
-		return d.get("process", "execCPUAffinity") != nil || d.get("linux", "intelRdt", "enableCMT") != nil || d.get("linux", "intelRdt", "enableMBM") != nil ||
-			d.get("linux", "resources", "cpu", "burst") != nil
-	}},
-	{"1.3.0", func(d *Document) bool {
-		return d.get("linux", "netDevices") != nil || d.get("linux", "memoryPolicy") != nil || d.get("linux", "intelRdt", "schemata") != nil ||
-			d.get("linux", "intelRdt", "enableMonitoring") != nil
-	}},
+	{
+		"1.1.0",
+		[]string{
+			"domainname", "process/scheduler", "process/ioPriority", "linux/timeOffsets", "linux/resources/cpu/idle", "linux/resources/cpu/burst",
+			"linux/resources/memory/checkBeforeUpdate", "linux/seccomp/listenerPath", "linux/intelRdt/enableCMT", "linux/intelRdt/enableMBM",
+		},
+		func(d *Document) bool {
+			return d.hasNamespace("time") ||
+				slices.ContainsFunc(d.get("mounts").each(), func(m *node) bool { return m.member("uidMappings") != nil || m.member("gidMappings") != nil })
+		},
+	},
+	{"1.2.0", nil, func(d *Document) bool { return d.hasMountOption("idmap") || d.hasMountOption("ridmap") }},
+	{"1.2.1", []string{"process/execCPUAffinity"}, nil},
+	{"1.3.0", []string{"linux/netDevices", "linux/memoryPolicy", "linux/intelRdt/schemata", "linux/intelRdt/enableMonitoring"}, nil},
+}
+
+// neededVersions are those that brought something that is in use, the newest
+// last.
+func (d *Document) neededVersions() []string {
+	var list []string
+	for _, n := range newer {
+		used := func(member string) bool { return d.get(keys(member)...) != nil }
+		if slices.ContainsFunc(n.members, used) || n.present != nil && n.present(d) {
+			list = append(list, n.version)
+		}
+	}
+	return list
+}
+
+func (d *Document) hasMountOption(option string) bool {
+	return slices.ContainsFunc(d.get("mounts").each(), func(m *node) bool { return slices.Contains(m.member("options").texts(), option) })
 }
 
 // version writes the lowest ociVersion that covers the members in use: crun
 // 1.8 refuses 1.2.0 and later. A filter raises it only.
 func (b *builder) version() {
 	need := minVersion
-	for _, n := range newer {
-		if n.present(b.doc) {
-			need = n.version
-		}
+	if list := b.doc.neededVersions(); len(list) > 0 {
+		need = list[len(list)-1]
 	}
 	old := b.doc.text("ociVersion")
 	if b.profile == nil && (old == "" && b.doc.get("ociVersion") != nil || compareVersions(old, need) >= 0 || need == minVersion && old != "") {

@@ -12,29 +12,36 @@ import (
 // edits applies --set, --merge and --patch, and raises ociVersion for what
 // they brought, unless they set it themselves.
 func (b *builder) edits() error {
-	before := b.doc.text("ociVersion")
+	chosen := false
 	for _, s := range b.opt.Set {
 		if err := b.setPointer(s); err != nil {
 			return err
 		}
+		chosen = chosen || strings.HasPrefix(s, "/ociVersion=")
 	}
 	for _, m := range b.opt.Merges {
 		change, err := parseJSON(m)
 		if err != nil {
 			return fmt.Errorf("--merge: %w", err)
 		}
+		chosen = chosen || change.member("ociVersion") != nil
 		change.mark(byFlag("--merge", ""))
 		b.doc.root = mergePatch(b.doc.root, change)
 	}
 	for _, p := range b.opt.Patches {
-		if err := b.applyPatch(p); err != nil {
+		patch, err := parseJSON(p)
+		if err == nil {
+			err = b.applyPatch(patch)
+		}
+		if err != nil {
 			return fmt.Errorf("--patch: %w", err)
 		}
+		chosen = chosen || slices.ContainsFunc(patch.items, setsVersion)
 	}
 	if b.doc.root.kind != kindObject {
 		return fault.Usage("what is left is %s, not an object", b.doc.root.kind)
 	}
-	if len(b.opt.Set)+len(b.opt.Merges)+len(b.opt.Patches) > 0 && b.doc.text("ociVersion") == before {
+	if len(b.opt.Set)+len(b.opt.Merges)+len(b.opt.Patches) > 0 && !chosen {
 		b.version()
 	}
 	return nil
@@ -138,22 +145,25 @@ func mergePatch(target, change *node) *node {
 }
 
 // applyPatch applies a JSON patch (RFC 6902), whole or not at all.
-func (b *builder) applyPatch(data []byte) error {
-	patch, err := parseJSON(data)
-	if err != nil {
-		return err
-	}
+func (b *builder) applyPatch(patch *node) error {
 	if patch.kind != kindArray {
 		return fault.Usage("the patch is %s, not an array (RFC 6902)", patch.kind)
 	}
 	work := b.doc.root.clone()
 	for i, op := range patch.items {
+		var err error
 		if work, err = applyOperation(work, op); err != nil {
 			return fmt.Errorf("operation %d: %w", i, err)
 		}
 	}
 	b.doc.root = work
 	return nil
+}
+
+// setsVersion reports whether an operation leaves an ociVersion of its own.
+func setsVersion(op *node) bool {
+	at := op.member("path").text()
+	return op.member("op").text() != "test" && (at == "/ociVersion" || at == "")
 }
 
 // applyOperation applies one operation to the document, and returns the new

@@ -16,7 +16,11 @@ func patched(text, patch string) (string, error) {
 		return "", err
 	}
 	b := &builder{doc: &Document{root: root}}
-	if err := b.applyPatch([]byte(patch)); err != nil {
+	operations, err := parseJSON([]byte(patch))
+	if err != nil {
+		return "", err
+	}
+	if err := b.applyPatch(operations); err != nil {
 		return "", err
 	}
 	return b.doc.root.compact(), nil

@@ -23,9 +23,9 @@ func (c *checker) ruleVersion() {
 		c.fail(keys("ociVersion"), "set it to "+minVersion, "the version is missing or empty")
 		return
 	}
-	for _, n := range newer {
-		if n.present(c.doc) && compareVersions(version, n.version) < 0 {
-			c.warn(keys("ociVersion"), "set it to "+n.version, "%s does not know all members in use, which came with %s", version, n.version)
+	for _, needed := range c.doc.neededVersions() {
+		if compareVersions(version, needed) < 0 {
+			c.warn(keys("ociVersion"), "set it to "+needed, "%s does not know all members in use, which came with %s", version, needed)
 		}
 	}
 }
