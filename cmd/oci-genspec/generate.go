@@ -159,22 +159,43 @@ func deliver(inv *cli.Invocation, src *source, res *spec.Result, output string, 
 	if inv.DryRun() {
 		return printScript(inv, src, res, target)
 	}
-	for _, c := range res.CopyUps {
-		if err := src.tree.CopyUp(c); err != nil {
-			return err
+	undo, err := fillVolumes(src, res.CopyUps)
+	if err == nil {
+		err = deliverDocument(inv, src, res.Document.Bytes(), output, target, rec)
+	}
+	if err != nil {
+		return errors.Join(err, undo())
+	}
+	return nil
+}
+
+// fillVolumes copies what the image has in its volumes. undo takes back what
+// was made, also when one of them fails.
+func fillVolumes(src *source, volumes []spec.CopyUp) (undo func() error, err error) {
+	undo = func() error { return nil }
+	for _, c := range volumes {
+		before := undo
+		last, err := src.tree.CopyUp(c)
+		undo = func() error { return errors.Join(last(), before()) }
+		if err != nil {
+			return undo, err
 		}
 	}
+	return undo, nil
+}
+
+func deliverDocument(inv *cli.Invocation, src *source, data []byte, output, target string, rec pipe.Record) error {
 	switch {
 	case output == "-":
-		_, err := inv.Out.Write(res.Document.Bytes())
+		_, err := inv.Out.Write(data)
 		if err != nil {
 			err = fmt.Errorf("write config.json to standard output: %w", err)
 		}
 		return err
 	case src == nil || src.bundle == nil:
-		return writeFile(output, res.Document.Bytes())
+		return writeFile(output, data)
 	}
-	return writeAndTell(inv, src, res.Document.Bytes(), target, rec)
+	return writeAndTell(inv, src, data, target, rec)
 }
 
 // writeAndTell writes the file and prints the bundle. When nobody reads the

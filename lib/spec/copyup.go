@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	pathrs "github.com/cyphar/filepath-securejoin/pathrs-lite"
 	"golang.org/x/sys/unix"
@@ -16,20 +17,88 @@ import (
 // a new volume: names, contents, modes, owners, times and links, but no
 // devices. A directory that is there already and is not empty stays as it is.
 // Every step below the two directories takes one component and follows no
-// link.
-func (r *Rootfs) CopyUp(c CopyUp) error {
-	if err := os.MkdirAll(filepath.Dir(c.To), 0o755); err != nil {
-		return fmt.Errorf("make the volume %s: %w", c.To, err)
+// link. What undo takes back is what was made, also by a call that failed.
+func (r *Rootfs) CopyUp(c CopyUp) (undo func() error, err error) {
+	made, err := makeDirs(filepath.Dir(c.To))
+	undo = func() error { return removeDirs(made) }
+	if err != nil {
+		return undo, fmt.Errorf("make the volume %s: %w", c.To, err)
 	}
-	err := os.Mkdir(c.To, 0o755)
-	if errors.Is(err, fs.ErrExist) {
+	err = os.Mkdir(c.To, 0o755)
+	switch {
+	case err == nil:
+		undo = func() error { return errors.Join(os.RemoveAll(c.To), removeDirs(made)) }
+	case errors.Is(err, fs.ErrExist):
 		entries, err := os.ReadDir(c.To)
 		if err != nil || len(entries) > 0 {
+			return undo, err
+		}
+		if undo, err = emptyAgain(c.To); err != nil {
+			return undo, err
+		}
+	default:
+		return undo, fmt.Errorf("make the volume %s: %w", c.To, err)
+	}
+	return undo, r.fill(c)
+}
+
+// makeDirs makes the directory and those above it, and returns those that it
+// made, the outermost first.
+func makeDirs(dir string) (made []string, err error) {
+	var missing []string
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Lstat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		missing = append(missing, at)
+	}
+	for _, at := range slices.Backward(missing) {
+		err := os.Mkdir(at, 0o755)
+		switch {
+		case err == nil:
+			made = append(made, at)
+		case !errors.Is(err, fs.ErrExist):
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// removeDirs takes back makeDirs; what somebody has put something into stays.
+func removeDirs(made []string) error {
+	for _, dir := range slices.Backward(made) {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
 			return err
 		}
-	} else if err != nil {
-		return fmt.Errorf("make the volume %s: %w", c.To, err)
 	}
+	return nil
+}
+
+// emptyAgain returns what makes the directory what it is: empty, and of the
+// same owner, mode and times.
+func emptyAgain(dir string) (undo func() error, err error) {
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return func() error { return nil }, &fs.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	return func() error {
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+		if err != nil {
+			return err
+		}
+		f, err := openDirAt(unix.AT_FDCWD, dir)
+		if err != nil {
+			return err
+		}
+		return errors.Join(keepMetadata(f, &st), f.Close())
+	}, nil
+}
+
+// fill copies the directory of the rootfs, if there is one.
+func (r *Rootfs) fill(c CopyUp) error {
 	handle, err := pathrs.OpenatInRoot(r.dir, c.From)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

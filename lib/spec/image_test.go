@@ -158,7 +158,25 @@ func TestVolumesAsDirectories(t *testing.T) {
 	rootfs := tree(t, map[string]string{"data/f": "content", "data/sub/g": "g", "data/link": "-> /etc/shadow"})
 	must(t, os.Chmod(filepath.Join(rootfs.Path(), "data/sub"), os.ModeSetgid|0o750))
 	to := filepath.Join(t.TempDir(), "volumes", "data")
-	must(t, rootfs.CopyUp(CopyUp{From: "/data", To: to}))
+	copyUp := func(from, to string) (undo func() error) {
+		undo, err := rootfs.CopyUp(CopyUp{From: from, To: to})
+		must(t, err)
+		return undo
+	}
+	// What is taken back is what was made: the directories above, too.
+	must(t, copyUp("/data", to)())
+	if _, err := os.Stat(filepath.Dir(to)); !os.IsNotExist(err) {
+		t.Errorf("after undo: %v, want nothing", err)
+	}
+	must(t, os.MkdirAll(to, 0o700))
+	must(t, copyUp("/data", to)())
+	if entries, err := os.ReadDir(to); err != nil || len(entries) > 0 {
+		t.Errorf("after undo: %v, %v, want an empty directory", entries, err)
+	}
+	if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("after undo the mode is %v, %v", info.Mode(), err)
+	}
+	copyUp("/data", to)
 	for name, want := range map[string]string{"f": "content", "sub/g": "g"} {
 		if got, err := os.ReadFile(filepath.Join(to, name)); err != nil || string(got) != want {
 			t.Errorf("%s = %q, %v, want %q", name, got, err, want)
@@ -172,11 +190,11 @@ func TestVolumesAsDirectories(t *testing.T) {
 	}
 	// A second time nothing is copied, and what is not in the image is empty.
 	must(t, os.WriteFile(filepath.Join(to, "f"), []byte("changed"), 0o644))
-	must(t, rootfs.CopyUp(CopyUp{From: "/data", To: to}))
+	must(t, copyUp("/data", to)())
 	if got, err := os.ReadFile(filepath.Join(to, "f")); err != nil || string(got) != "changed" {
 		t.Errorf("f = %q, %v, want what was there", got, err)
 	}
-	must(t, rootfs.CopyUp(CopyUp{From: "/nosuch", To: to + "2"}))
+	copyUp("/nosuch", to+"2")
 	if entries, err := os.ReadDir(to + "2"); err != nil || len(entries) > 0 {
 		t.Errorf("a volume of nothing = %v, %v", entries, err)
 	}
