@@ -22,7 +22,7 @@ func diff(ctx context.Context, inv *cli.Invocation) error {
 	if len(inv.Operands) > 1 {
 		return inv.Usage("unexpected operand %q", inv.Operands[1])
 	}
-	root, err := inv.Root()
+	root, err := stateDir(inv)
 	if err != nil {
 		return err
 	}

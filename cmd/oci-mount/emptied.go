@@ -25,7 +25,7 @@ func findEmptied(root, word string) (*bundle.Bundle, error) {
 			return b, nil
 		}
 	}
-	dir, err := filepath.Abs(word)
+	dir, err := realPath(word)
 	if err != nil {
 		return nil, fmt.Errorf("find bundle: %w", err)
 	}

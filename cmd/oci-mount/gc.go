@@ -26,7 +26,7 @@ func collect(ctx context.Context, inv *cli.Invocation) error {
 	if len(inv.Operands) > 0 {
 		return inv.Usage("--gc takes no operand")
 	}
-	root, err := inv.Root()
+	root, err := stateDir(inv)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func list(ctx context.Context, inv *cli.Invocation) error {
 	if len(inv.Operands) > 0 {
 		return inv.Usage("--list takes no operand")
 	}
-	root, err := inv.Root()
+	root, err := stateDir(inv)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (p *program) UnmarshalJSON(data []byte) error {
 
 // newPlan takes the flags and the operand BUNDLE.
 func newPlan(inv *cli.Invocation) (plan, error) {
-	root, err := inv.Root()
+	root, err := stateDir(inv)
 	if err != nil {
 		return plan{}, err
 	}
@@ -102,7 +102,7 @@ func newPlan(inv *cli.Invocation) (plan, error) {
 		}
 	}
 	if dir := inv.Operand(1); dir != "" {
-		if p.Bundle, err = filepath.Abs(dir); err != nil {
+		if p.Bundle, err = realEntry(dir); err != nil {
 			return plan{}, fmt.Errorf("bundle: %w", err)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 
 // undo is -u and --rm.
 func undo(ctx context.Context, inv *cli.Invocation) error {
-	root, err := inv.Root()
+	root, err := stateDir(inv)
 	if err != nil {
 		return err
 	}
@@ -243,6 +243,10 @@ func findBundle(root, word string) (*bundle.Bundle, error) {
 		return nil, fault.Hint(fault.NotFound("%q is neither a bundle nor the ID of one below %s", word, filepath.Join(root, mountsDir)),
 			"see what is there: %s --list --all", name)
 	}
+	if err != nil {
+		return nil, err
+	}
+	b.Dir, err = realPath(b.Dir)
 	return b, err
 }
 

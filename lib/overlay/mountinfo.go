@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,8 +96,27 @@ func AllMounts() ([]Mounted, error) {
 	return all, err
 }
 
+// RealPath is the path of the directory as the kernel writes it in the list of
+// mounts, whichever symlinks lead there.
+func RealPath(dir string) (string, error) {
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", &fs.PathError{Op: "open", Path: dir, Err: err}
+	}
+	defer unix.Close(fd)
+	return os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+}
+
 // At returns the mount on target in the caller's namespace, or nil.
 func At(target string) (*Mounted, error) {
+	parent, err := RealPath(filepath.Dir(target))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	target = filepath.Join(parent, filepath.Base(target))
 	mounts, err := Mounts()
 	if err != nil {
 		return nil, err
