@@ -9,6 +9,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // The kinds of failure. Test for them with errors.Is. An error of no kind is
@@ -84,7 +85,8 @@ func Hint(err error, format string, args ...any) error {
 	return &hinted{err: err, hint: fmt.Sprintf(format, args...)}
 }
 
-// Hints returns the hints of err and of all it wraps, the innermost first.
+// Hints returns the hints of err and of all it wraps, the innermost first; where
+// there is none, the cure of what the kernel said.
 func Hints(err error) []string {
 	var hints []string
 	walk(err, func(e error) {
@@ -92,7 +94,27 @@ func Hints(err error) []string {
 			hints = append(hints, h.hint)
 		}
 	})
+	if cure := cure(err); len(hints) == 0 && cure != "" {
+		return []string{cure}
+	}
 	return hints
+}
+
+// cure is for what can happen wherever a file is written, so that no caller
+// need think of it.
+func cure(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room on that file system, for bytes (df -h) or for files (df -i), or name a directory on another one"
+	case errors.Is(err, syscall.EDQUOT):
+		return "make room within the quota (quota -s), or name a directory on another file system"
+	case errors.Is(err, syscall.EROFS):
+		return "name a directory on a file system that can be written"
+	case errors.Is(err, syscall.EMFILE):
+		return "raise the limit of open files: ulimit -n 4096"
+	default:
+		return ""
+	}
 }
 
 // walk visits the tree of wrapped errors, children before parents.

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,5 +40,18 @@ func TestHintsAreInOrder(t *testing.T) {
 	}
 	if Hint(nil, "x") != nil || As(ErrUsage, nil) != nil || WithStatus(125, nil) != nil || Exit(0) != nil {
 		t.Error("a nil error did not stay nil")
+	}
+}
+
+func TestHintForWhatTheKernelSaid(t *testing.T) {
+	full := fmt.Errorf("write a file: %w", syscall.ENOSPC)
+	if got := Hints(full); len(got) != 1 || !strings.Contains(got[0], "df -i") {
+		t.Errorf("Hints of a full disk = %q", got)
+	}
+	if got := Hints(Hint(full, "own")); !slices.Equal(got, []string{"own"}) {
+		t.Errorf("Hints beside an own one = %q", got)
+	}
+	if got := Hints(syscall.ENOENT); got != nil {
+		t.Errorf("Hints of a missing file = %q", got)
 	}
 }
