@@ -136,6 +136,9 @@ func (m *mounter) again(ctx context.Context, old *existing, s *stack) (*mounted,
 	if err := checkUnmounted(b); err != nil {
 		return nil, err
 	}
+	if err := detachInner(b); err != nil {
+		return nil, err
+	}
 	if err := m.checkClean(b); err != nil {
 		return nil, err
 	}

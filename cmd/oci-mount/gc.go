@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -102,6 +103,9 @@ func (c *collector) needs(ctx context.Context, dir string) ([]store.Key, error) 
 	if err != nil {
 		return nil, err
 	}
+	if err := c.tidy(b); err != nil {
+		return nil, err
+	}
 	idle, err := c.idle(b)
 	if err != nil {
 		return nil, err
@@ -128,6 +132,45 @@ func (c *collector) finish(b *bundle.Bundle) error {
 	return b.RemoveEmptied()
 }
 
+func (c *collector) mounted(b *bundle.Bundle) bool {
+	return slices.ContainsFunc(c.mounts, func(m overlay.Mounted) bool { return m.Target == b.Rootfs() })
+}
+
+// tidy ends what a run with --size mounted that was killed before it mounted
+// the rootfs. It holds nothing yet.
+func (c *collector) tidy(b *bundle.Bundle) error {
+	inner, err := innerMounts(b)
+	if err != nil || len(inner) == 0 || c.mounted(b) {
+		return err
+	}
+	if unchanged, err := untouched(b); err != nil || !unchanged {
+		return err
+	}
+	lock, err := lockBundle(b)
+	if errors.Is(err, fault.ErrTemporary) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	if err := c.steps.Step(explain.Step{
+		Action: "unmount what is left in the bundle " + filepath.Base(b.Dir), Command: umountAll(inner),
+		Why: "its mounting was cut off",
+	}); err != nil || c.dry {
+		return err
+	}
+	return detachInner(b)
+}
+
+func umountAll(points []string) string {
+	var commands []string
+	for _, point := range slices.Backward(points) {
+		commands = append(commands, "umount -l "+explain.Quote(point))
+	}
+	return strings.Join(commands, "\n")
+}
+
 // idle reports whether the bundle is one of those without a name of the
 // user's choice, is not mounted, and holds no change. The bundle of a chain
 // whose process was killed is idle whatever it holds.
@@ -135,10 +178,8 @@ func (c *collector) idle(b *bundle.Bundle) (bool, error) {
 	if filepath.Dir(b.Dir) != filepath.Join(c.root, mountsDir) {
 		return false, nil
 	}
-	for _, m := range c.mounts {
-		if m.Target == b.Rootfs() {
-			return false, nil
-		}
+	if c.mounted(b) {
+		return false, nil
 	}
 	if strings.HasPrefix(filepath.Base(b.Dir), chainPrefix) {
 		return true, nil

@@ -104,7 +104,11 @@ func (u *undoer) check(b *bundle.Bundle) error {
 	if err != nil {
 		return err
 	}
-	here := len(mounts) > 0 && mounts[0].Namespace == ""
+	inner, err := innerMounts(b)
+	if err != nil {
+		return err
+	}
+	here := len(mounts) > 0 && mounts[0].Namespace == "" || len(inner) > 0
 	if !here && !u.remove {
 		err := fault.NotFound("bundle %s is not mounted", b.Dir)
 		if len(mounts) > 0 {
@@ -172,6 +176,15 @@ func (u *undoer) mounted() ([]string, error) {
 	for _, m := range mounts {
 		dir, base := filepath.Split(m.Target)
 		if dir = filepath.Clean(dir); base == bundle.RootfsDir && slices.Contains(ours, dir) {
+			dirs = appendNew(dirs, dir)
+		}
+	}
+	points, err := overlay.MountPoints()
+	if err != nil {
+		return nil, err
+	}
+	for _, point := range points {
+		if dir := filepath.Dir(point); isInner(point) && slices.Contains(ours, dir) {
 			dirs = appendNew(dirs, dir)
 		}
 	}
@@ -271,24 +284,34 @@ func detach(b *bundle.Bundle, lazy bool) error {
 			}
 		}
 	}
-	if !privileged() {
-		return nil // an ordinary user has nothing mounted here
+	return detachInner(b)
+}
+
+// detachInner ends the tmpfs of --size, and its upper's other place: as many as
+// killed runs have left.
+func detachInner(b *bundle.Bundle) error {
+	inner, err := innerMounts(b)
+	if err != nil {
+		return err
 	}
-	for _, dir := range []string{bundle.UpperDir, bundle.WorkDir} {
-		if err := unmountInside(filepath.Join(b.Dir, dir)); err != nil {
+	for _, point := range slices.Backward(inner) {
+		if err := overlay.Unmount(point, true); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unmountInside ends the tmpfs of --size, and its upper's other place.
-func unmountInside(path string) error {
-	err := overlay.Unmount(path, true)
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
-		return nil // not a mount point
-	}
-	return err
+// innerMounts lists what is mounted in the bundle beside its rootfs, the oldest
+// first; more than once what is mounted on itself.
+func innerMounts(b *bundle.Bundle) ([]string, error) {
+	points, err := overlay.MountPoints()
+	return slices.DeleteFunc(points, func(p string) bool { return filepath.Dir(p) != b.Dir || !isInner(p) }), err
+}
+
+func isInner(point string) bool {
+	base := filepath.Base(point)
+	return base == bundle.UpperDir || base == bundle.WorkDir
 }
 
 // settle syncs the upper of a volatile mount after all, and takes away the

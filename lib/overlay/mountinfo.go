@@ -133,26 +133,56 @@ func At(target string) (*Mounted, error) {
 // "36 35 98:0 / /mnt rw shared:1 - overlay source options". A line has no
 // bound: 500 lower directories stand in it.
 func parseMountinfo(r io.Reader) ([]Mounted, error) {
-	lines := bufio.NewReader(r)
 	var mounts []Mounted
+	err := eachLine(r, func(line string) error {
+		m, ours, err := parseMount(line)
+		if ours {
+			mounts = append(mounts, m)
+		}
+		return err
+	})
+	return mounts, err
+}
+
+func eachLine(r io.Reader, visit func(line string) error) error {
+	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
 		if len(line) > 0 {
-			m, ours, parseErr := parseMount(strings.TrimSuffix(line, "\n"))
-			if parseErr != nil {
-				return nil, parseErr
-			}
-			if ours {
-				mounts = append(mounts, m)
+			if err := visit(strings.TrimSuffix(line, "\n")); err != nil {
+				return err
 			}
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return mounts, nil
+			return nil
 		case err != nil:
-			return nil, err
+			return err
 		}
 	}
+}
+
+// MountPoints lists where anything is mounted in the namespace of the caller,
+// the oldest mount first.
+func MountPoints() ([]string, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("list mounts: %w", err)
+	}
+	defer f.Close()
+	var points []string
+	err = eachLine(f, func(line string) error {
+		fields := strings.SplitN(line, " ", 6)
+		if len(fields) < 6 {
+			return fmt.Errorf("too few fields in %q", line)
+		}
+		points = append(points, unescape(fields[4]))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read /proc/self/mountinfo: %w", err)
+	}
+	return points, nil
 }
 
 func parseMount(line string) (m Mounted, ours bool, err error) {
