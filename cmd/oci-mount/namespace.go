@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -81,44 +80,6 @@ func onlyRoot(f store.Form) bool {
 	return len(f.UIDMap) == 1 && f.UIDMap[0].Size == 1
 }
 
-// subordinate returns the first range of ids that file, /etc/subuid or
-// /etc/subgid, gives the user, by number or name (subuid(5)).
-func subordinate(file string, id int, name string) (idmap.Range, bool) {
-	f, err := os.Open(file)
-	if err != nil {
-		return idmap.Range{}, false
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		fields := strings.Split(strings.TrimSpace(lines.Text()), ":")
-		if len(fields) != 3 || fields[0] != strconv.Itoa(id) && fields[0] != name {
-			continue
-		}
-		first, errFirst := strconv.ParseUint(fields[1], 10, 32)
-		size, errSize := strconv.ParseUint(fields[2], 10, 32)
-		if errFirst == nil && errSize == nil && size > 0 && first+size < idmap.MaxID {
-			return idmap.Range{Container: 1, Host: uint32(first), Size: uint32(size)}, true
-		}
-	}
-	return idmap.Range{}, false
-}
-
-// userName finds the caller's name without any library of the host.
-func userName(id int) string {
-	data, err := os.ReadFile("/etc/passwd")
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Split(line, ":")
-		if len(fields) > 2 && fields[2] == strconv.Itoa(id) {
-			return fields[0]
-		}
-	}
-	return ""
-}
-
 // idTools are the setuid programs that write maps of more than one id.
 type idTools struct {
 	uid, gid       string
@@ -130,10 +91,9 @@ type idTools struct {
 // must do with one id.
 func findIDTools() (t idTools, ok bool) {
 	t.ownUID, t.ownGID = os.Geteuid(), os.Getegid()
-	user := userName(t.ownUID)
 	var okU, okG bool
-	t.uids, okU = subordinate("/etc/subuid", t.ownUID, user)
-	t.gids, okG = subordinate("/etc/subgid", t.ownUID, user)
+	t.uids, okU = idmap.Subordinate("/etc/subuid", t.ownUID)
+	t.gids, okG = idmap.Subordinate("/etc/subgid", t.ownUID)
 	var errU, errG error
 	t.uid, errU = exec.LookPath("newuidmap")
 	t.gid, errG = exec.LookPath("newgidmap")
