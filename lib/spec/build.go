@@ -70,7 +70,7 @@ func Generate(in Input, opt Options) (*Result, error) {
 	if opt.Rootless != nil {
 		b.rootless = *opt.Rootless
 	}
-	return b.run(b.platform, b.skeleton, b.defaults, b.imageAnnotations, b.imageVolumes, b.flags, b.rootlessTransform, b.finish, b.edits)
+	return b.run(b.platform, b.skeleton, b.defaults, b.imageAnnotations, b.imageVolumes, b.flags, b.rootlessTransform, b.mountsBelowUserNamespace, b.finish, b.edits)
 }
 
 // Filter applies the options to a copy of the document, and nothing else. To
@@ -82,7 +82,7 @@ func Filter(doc *Document, in Input, opt Options) (*Result, error) {
 	if opt.Defaults != "" {
 		return nil, fault.Usage("--defaults is for making a config.json, not for changing one")
 	}
-	return b.run(b.flags, b.rootlessTransform, b.finish, b.edits)
+	return b.run(b.flags, b.rootlessTransform, b.mountsBelowUserNamespace, b.finish, b.edits)
 }
 
 func newBuilder(doc *Document, in Input, opt Options) *builder {
@@ -106,9 +106,11 @@ func (b *builder) run(steps ...func() error) (*Result, error) {
 
 // flags applies the options in an order in which the broad ones come first
 // and the narrow ones refine them, whatever the order of the command line.
+// What --privileged and --device write depends on the user namespace, which
+// therefore comes before all else.
 func (b *builder) flags() error {
 	for _, step := range []func() error{
-		b.privileged, b.namespaces, b.userNamespace, b.hostnames, b.sysctls,
+		b.userNamespace, b.privileged, b.namespaces, b.hostnames, b.sysctls,
 		b.user, b.groups, b.capabilities, b.securityOptions,
 		b.arguments, b.workDir, b.terminal, b.processLimits,
 		b.readOnly, b.flagMounts, b.devices, b.environment, b.systemd, b.initProgram,

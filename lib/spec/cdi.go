@@ -48,7 +48,7 @@ func (b *builder) mergeCDI(from *Origin, change *node) error {
 	}
 	for _, device := range change.member("linux").member("devices").each() {
 		p := device.member("path").text()
-		if b.rootless || b.hasNamespace("user") || b.host.UserNamespace {
+		if b.belowUserNamespace() {
 			b.setMount(from, newMount(p, "bind", p, "rprivate", "nosuid", "noexec", "rw", "rbind"))
 			continue
 		}

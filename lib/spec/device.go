@@ -88,7 +88,7 @@ func isAccess(s string) bool { return s != "" && strings.Trim(s, "rwm") == "" }
 
 // node lists one device, or binds it where no device can be made.
 func (b *builder) node(from *Origin, source, inside, access string) error {
-	if b.rootless || b.hasNamespace("user") || b.host.UserNamespace {
+	if b.belowUserNamespace() {
 		b.setMount(from, newMount(inside, "bind", source, "rprivate", "nosuid", "noexec", "rw", "rbind"))
 		return nil
 	}
@@ -193,8 +193,7 @@ func (b *builder) hostDevices(from *Origin) error {
 		case entry.Type()&fs.ModeDevice == 0 || standardDevices[name]:
 			return nil
 		}
-		bound := b.rootless || b.hasNamespace("user") || b.host.UserNamespace
-		if bound && !readable(name) {
+		if b.belowUserNamespace() && !readable(name) {
 			// What the user may not open, a bind mount does not change.
 			return nil
 		}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 )
 
 // Host are the facts of a machine, and of the caller on it, that decide what
@@ -51,6 +53,9 @@ type Host struct {
 	ThermalThrottle []string
 	// Limits are the hard limits of the caller by their name, RLIMIT_NOFILE.
 	Limits map[string]Limit
+	// Subordinate returns the ids that /etc/subuid and /etc/subgid give the
+	// caller, to be mapped from 1 on; empty ranges when there are none.
+	Subordinate func() (uids, gids IDRange)
 	// Getenv looks up a variable for --env NAME.
 	Getenv func(string) (string, bool)
 }
@@ -67,10 +72,11 @@ func ThisHost() *Host {
 	h := &Host{
 		Arch: runtime.GOARCH, NoX32: noX32(), EUID: uint32(os.Geteuid()), EGID: uint32(os.Getegid()),
 		UIDMap: readIDMap("/proc/self/uid_map"), GIDMap: readIDMap("/proc/self/gid_map"),
-		Systemd: isDir("/run/systemd/system"),
-		SELinux: isDir("/sys/fs/selinux/policy_capabilities"),
-		Getenv:  os.LookupEnv,
-		Limits:  readLimits(),
+		Systemd:     isDir("/run/systemd/system"),
+		SELinux:     isDir("/sys/fs/selinux/policy_capabilities"),
+		Getenv:      os.LookupEnv,
+		Subordinate: subordinate,
+		Limits:      readLimits(),
 	}
 	h.UserNamespace = !slices.Equal(h.UIDMap, []IDRange{{0, 0, 1<<32 - 1}})
 	h.capabilities()
@@ -93,6 +99,12 @@ func ThisHost() *Host {
 		h.ThermalThrottle = dirs
 	}
 	return h
+}
+
+func subordinate() (uids, gids IDRange) {
+	subUIDs, _ := idmap.Subordinate("/etc/subuid", os.Geteuid())
+	subGIDs, _ := idmap.Subordinate("/etc/subgid", os.Geteuid())
+	return IDRange(subUIDs), IDRange(subGIDs)
 }
 
 func isDir(path string) bool {

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,9 +12,10 @@ import (
 // user writes process.user from the flag or the image.
 func (b *builder) user() error {
 	spec, from := "", &Origin{Source: "spec", Why: "the image names no user: root"}
+	asked, by := b.askedUser()
 	switch {
-	case b.opt.User != nil:
-		spec, from = *b.opt.User, byFlag("--user", "")
+	case by != nil:
+		spec, from = asked, by
 	case b.profile == nil:
 		return nil
 	case b.in.Image.User != "":
@@ -36,6 +38,19 @@ func (b *builder) user() error {
 	b.doc.set(derived("user", "the primary group is one of them, else files it may not read become readable (CVE-2022-2989)"),
 		newUints(id.Groups), "process", "user", "additionalGids")
 	return nil
+}
+
+// askedUser is the user that a flag asks for; the origin is nil without one.
+func (b *builder) askedUser() (string, *Origin) {
+	switch {
+	case b.opt.User != nil:
+		return *b.opt.User, byFlag("--user", "")
+	case b.opt.Userns == "keep-id":
+		uid, gid := b.caller()
+		return fmt.Sprintf("%d:%d", uid, gid), byFlag("--userns", keepIDWhy)
+	default:
+		return "", nil
+	}
 }
 
 // keepGroups is the annotation by which crun keeps the caller's groups.
@@ -88,7 +103,9 @@ func (b *builder) privileged() error {
 	b.doc.remove("linux", "maskedPaths")
 	b.doc.remove("linux", "readonlyPaths")
 	b.doc.remove("process", "apparmorProfile")
-	if !b.rootless {
+	if b.belowUserNamespace() {
+		b.dropDeviceRules()
+	} else {
 		b.doc.set(from, newArray(newObject(pair("allow", newBool(true)), pair("access", newString("rwm")))), "linux", "resources", "devices")
 	}
 	for _, m := range b.doc.get("mounts").each() {
@@ -128,7 +145,8 @@ func (b *builder) capabilities() error {
 		}
 		b.doc.set(byFlag(strings.TrimPrefix(joinFlags(opt), " "), ""), newStrings(bounding), "process", "capabilities", "bounding")
 	}
-	if b.doc.get("process", "capabilities") == nil || b.profile == nil && !touched && !opt.Privileged && opt.User == nil {
+	_, user := b.askedUser()
+	if b.doc.get("process", "capabilities") == nil || b.profile == nil && !touched && !opt.Privileged && user == nil {
 		return nil
 	}
 	root := false

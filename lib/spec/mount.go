@@ -72,10 +72,6 @@ func (b *builder) replaceMount(from *Origin, m *node) {
 	}
 }
 
-func (b *builder) dropMount(destination string) {
-	b.doc.get("mounts").removeItems(func(m *node) bool { return cleanDestination(m) == destination })
-}
-
 func cleanDestination(m *node) string { return path.Clean("/" + m.member("destination").text()) }
 
 // insertMount places a mount behind all those it may lie in, and before all
@@ -198,7 +194,9 @@ func (b *builder) propagate(from *Origin, option string) {
 	}
 }
 
-// bindOptions are the words that -v understands, besides the plain flags.
+var propagations = []string{"private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"}
+
+// mountFlags are the words that -v understands.
 var mountFlags = []string{
 	"ro", "rw", "rro", "exec", "noexec", "dev", "nodev", "suid", "nosuid", "private", "rprivate", "shared", "rshared", "slave", "rslave",
 	"unbindable", "runbindable", "bind", "rbind", "idmap", "ridmap", "sync", "async", "relatime", "norelatime", "noatime", "strictatime", "nosymfollow",
@@ -357,7 +355,7 @@ func newTmpfs(destination, options string) (*node, error) {
 		instead []string
 	}{
 		{"rw", []string{"ro", "rw"}},
-		{"rprivate", []string{"private", "rprivate", "shared", "rshared", "slave", "rslave", "unbindable", "runbindable"}},
+		{"rprivate", propagations},
 		{"nosuid", []string{"suid", "nosuid"}},
 		{"nodev", []string{"dev", "nodev"}},
 		{"tmpcopyup", []string{"notmpcopyup", "tmpcopyup"}},

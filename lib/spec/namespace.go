@@ -34,9 +34,6 @@ func (b *builder) namespaces() error {
 	if opt.IPC == "host" {
 		b.replaceMount(byFlag("--ipc", "shares /dev/shm with the host"),
 			newMount("/dev/shm", "bind", "/dev/shm", "rbind", "rprivate", "nosuid", "noexec", "nodev"))
-		if b.hasNamespace("user") || b.rootless {
-			b.dropMount("/dev/mqueue")
-		}
 	}
 	return nil
 }
@@ -107,6 +104,14 @@ func (d *Document) hasNamespace(kind string) bool {
 	return slices.ContainsFunc(d.get("linux", "namespaces").each(), func(n *node) bool { return n.member("type").text() == kind })
 }
 
+// ownsNamespace reports whether the container gets a new namespace of the
+// kind, neither the host's nor one that it joins.
+func (d *Document) ownsNamespace(kind string) bool {
+	return slices.ContainsFunc(d.get("linux", "namespaces").each(), func(n *node) bool {
+		return n.member("type").text() == kind && n.member("path") == nil
+	})
+}
+
 func (b *builder) addNamespace(from *Origin, kind string) {
 	n := newObject(pair("type", newString(kind)))
 	n.from = from
@@ -140,10 +145,13 @@ func (b *builder) userNamespace() error {
 	case opt.Userns == "host":
 		return b.hostUserNamespace()
 	case joins && path.IsAbs(file):
+		b.dropDeviceRules()
 		return b.namespace("--userns", "user", opt.Userns)
 	case opt.Userns == "keep-id":
-		uidRanges, gidRanges = []IDRange{{b.host.EUID, b.host.EUID, 1}}, []IDRange{{b.host.EGID, b.host.EGID, 1}}
-		from = byFlag("--userns", "the caller is the same user inside")
+		if uidRanges, gidRanges, err = b.keepID(); err != nil {
+			return err
+		}
+		from = byFlag("--userns", keepIDWhy)
 	case opt.Userns != "" && opt.Userns != "private":
 		return fault.Usage("--userns %q is neither host nor private nor keep-id nor ns:/PATH", opt.Userns)
 	case opt.Userns == "private" && len(uidRanges) == 0:
@@ -157,6 +165,71 @@ func (b *builder) userNamespace() error {
 	}
 	b.mapUsers(from, uidRanges, gidRanges)
 	return nil
+}
+
+const keepIDWhy = "the caller is the same user inside"
+
+// keepID maps the caller to itself, root of the container to another id, and
+// the rest to what they are where root is the caller: files that were unpacked
+// so keep their owners. Without a root no runtime can set up a container.
+func (b *builder) keepID() (uids, gids []IDRange, err error) {
+	uid, gid := b.caller()
+	h := b.host
+	own, ownGroup := h.EUID, h.EGID
+	var otherUIDs, otherGIDs IDRange
+	switch {
+	case h.EUID == 0 && h.UserNamespace:
+		otherUIDs, otherGIDs = behindRoot(h.UIDMap), behindRoot(h.GIDMap)
+	case h.EUID != 0 && h.Subordinate != nil:
+		otherUIDs, otherGIDs = h.Subordinate()
+		b.warn("--userns keep-id: runc makes such a container only below a user namespace that has root, as oci-mount IMAGE -- makes one; crun makes it here, too")
+	}
+	if uid > 0 && otherUIDs.Size == 0 || gid > 0 && otherGIDs.Size == 0 {
+		return nil, nil, fault.Hint(fault.Refused("--userns keep-id: uid %d has no ids besides its own, of which one must be root of the container", uid),
+			"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER, or leave --userns out and be root inside")
+	}
+	return keepOne(uid, own, otherUIDs), keepOne(gid, ownGroup, otherGIDs), nil
+}
+
+// caller is whom the host knows the caller as. Root of a user namespace is the
+// one that made it.
+func (b *builder) caller() (uid, gid uint32) {
+	uid, gid = b.host.EUID, b.host.EGID
+	if uid == 0 && b.host.UserNamespace {
+		for _, r := range b.host.UIDMap {
+			if r.Container == 0 {
+				uid = r.Host
+			}
+		}
+		for _, r := range b.host.GIDMap {
+			if r.Container == 0 {
+				gid = r.Host
+			}
+		}
+	}
+	return uid, gid
+}
+
+// behindRoot is the range of ids from 1 on that are mapped where the caller
+// is root.
+func behindRoot(maps []IDRange) IDRange {
+	for _, r := range maps {
+		if r.Container <= 1 && r.Container+r.Size > 1 {
+			return IDRange{1, 1, r.Container + r.Size - 1}
+		}
+	}
+	return IDRange{}
+}
+
+// keepOne maps id to own, and the others as they are behind root; root takes
+// the place of id among them.
+func keepOne(id, own uint32, others IDRange) []IDRange {
+	if id == 0 {
+		return []IDRange{{0, own, 1}}
+	}
+	last := min(id, others.Size)
+	list := []IDRange{{0, others.Host + last - 1, 1}, {1, others.Host, last - 1}, {id, own, 1}, {id + 1, others.Host + last, others.Size - last}}
+	return slices.DeleteFunc(list, func(r IDRange) bool { return r.Size == 0 })
 }
 
 func (b *builder) hostUserNamespace() error {
@@ -177,14 +250,19 @@ func fromMap(m idmap.Map) []IDRange {
 	return ranges
 }
 
-// mapUsers adds the user namespace. The device cgroup goes: below a user
-// namespace no device can be made.
+// mapUsers adds the user namespace.
 func (b *builder) mapUsers(from *Origin, uids, gids []IDRange) {
 	if !b.hasNamespace("user") {
 		b.addNamespace(from, "user")
 	}
 	b.doc.set(from, newRanges(uids), "linux", "uidMappings")
 	b.doc.set(from, newRanges(gids), "linux", "gidMappings")
+	b.dropDeviceRules()
+}
+
+// dropDeviceRules takes the rules of the device cgroup out: below a user
+// namespace no device can be made.
+func (b *builder) dropDeviceRules() {
 	b.doc.remove("linux", "resources", "devices")
 	b.dropEmptyResources()
 }

@@ -89,6 +89,9 @@ func (c *checker) hostPrivileges() {
 }
 
 func (c *checker) hostMounts() {
+	if c.host.UserNamespace && !c.doc.hasNamespace("user") {
+		c.refusedMounts()
+	}
 	for i, m := range c.doc.get("mounts").each() {
 		at := fmt.Sprintf("mounts/%d", i)
 		options := m.member("options").texts()

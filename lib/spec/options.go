@@ -90,7 +90,9 @@ type NamespaceOptions struct {
 	Network string
 	// PID, IPC, UTS and Cgroupns are modes.
 	PID, IPC, UTS, Cgroupns string
-	// Userns is host, private (with maps), keep-id or ns:PATH.
+	// Userns is host, private (with maps), keep-id or ns:PATH. With keep-id
+	// the caller is the same user inside, and runs the process unless User
+	// says otherwise.
 	Userns string
 	// UIDMap and GIDMap are CONTAINER:HOST:SIZE.
 	UIDMap, GIDMap []string

@@ -14,11 +14,10 @@ func (b *builder) rootlessTransform() error {
 	if !b.rootless {
 		return nil
 	}
-	from := derived("rootless", "a user without privileges")
 	if b.host.EUID == 0 && b.host.UserNamespace {
 		// Root of a user namespace already: a second one is not needed, and
 		// what the outer one does not map stays out of reach.
-		return b.restrict(from, b.host.UIDMap, b.host.GIDMap)
+		return b.restrict(b.idMaps())
 	}
 	if len(b.doc.get("linux", "uidMappings").each()) == 0 {
 		uids, gids := b.in.UIDMap, b.in.GIDMap
@@ -27,11 +26,11 @@ func (b *builder) rootlessTransform() error {
 		}
 		b.mapUsers(derived("rootless", "the caller is root inside; without privileges only its own ids can be mapped"), uids, gids)
 	}
-	return b.restrict(from, ranges(b.doc.get("linux", "uidMappings")), ranges(b.doc.get("linux", "gidMappings")))
+	return b.restrict(b.idMaps())
 }
 
 // restrict removes what needs ids outside the maps, or power over the host.
-func (b *builder) restrict(from *Origin, uids, gids []IDRange) error {
+func (b *builder) restrict(uids, gids []IDRange) error {
 	user := b.doc.get("process", "user")
 	for _, id := range []struct {
 		name   string
@@ -45,7 +44,8 @@ func (b *builder) restrict(from *Origin, uids, gids []IDRange) error {
 	if groups := b.doc.get("process", "user", "additionalGids"); groups != nil {
 		groups.removeItems(func(g *node) bool {
 			gid, ok := g.uint()
-			return len(gids) == 1 && gids[0].Size == 1 || ok && !isMapped(gids, gid)
+			// runc sets no groups at all for a caller without privileges.
+			return b.host.EUID != 0 || len(gids) == 1 && gids[0].Size == 1 || ok && !isMapped(gids, gid)
 		})
 		if len(groups.items) == 0 {
 			b.doc.remove("process", "user", "additionalGids")
@@ -61,35 +61,103 @@ func (b *builder) restrict(from *Origin, uids, gids []IDRange) error {
 		b.doc.remove("process", "oomScoreAdj")
 		b.warn("a negative oom score needs privileges: left out")
 	}
+	return nil
+}
+
+// belowUserNamespace reports whether the container, or the runtime itself,
+// lives below a user namespace: no device can be made there, and the kernel
+// shows its file systems to the owners of the namespaces behind them only.
+func (b *builder) belowUserNamespace() bool {
+	return b.rootless || b.hasNamespace("user") || b.host.UserNamespace
+}
+
+// idMaps are the maps of the user namespace; none where it is not known.
+func (b *builder) idMaps() (uids, gids []IDRange) {
+	if b.hasNamespace("user") {
+		return ranges(b.doc.get("linux", "uidMappings")), ranges(b.doc.get("linux", "gidMappings"))
+	}
+	return b.host.UIDMap, b.host.GIDMap
+}
+
+// mountsBelowUserNamespace replaces the mounts that the kernel refuses below
+// a user namespace. A filter looks at them when it is asked for a namespace.
+func (b *builder) mountsBelowUserNamespace() error {
+	if !b.belowUserNamespace() || b.profile == nil && !b.rootless && !b.opt.modes() {
+		return nil
+	}
+	uids, gids := b.idMaps()
 	for _, m := range b.doc.get("mounts").each() {
-		b.restrictMount(from, m, uids, gids)
+		dropUnmappedOwners(m, uids, gids)
+		switch kind := m.member("type").text(); {
+		case kind == "proc" && !b.hasNamespace("pid"):
+			b.bindInstead(m, "/proc", "proc shows the pid namespace, and only its owner may mount it")
+		case kind == "sysfs" && !b.doc.ownsNamespace("network"):
+			b.bindInstead(m, "/sys", "sysfs shows the network namespace, and only its owner may mount it")
+		}
+	}
+	if !b.doc.ownsNamespace("ipc") {
+		b.doc.get("mounts").removeItems(func(m *node) bool { return m.member("type").text() == "mqueue" })
+	}
+	if !b.doc.ownsNamespace("network") && !b.opt.Privileged {
+		b.maskKernel()
 	}
 	return nil
 }
 
-// restrictMount takes owners that are not mapped out of the options, and
-// replaces a sysfs that the kernel would refuse.
-func (b *builder) restrictMount(from *Origin, m *node, uids, gids []IDRange) {
+// dropUnmappedOwners takes owners that are not mapped out of the options.
+func dropUnmappedOwners(m *node, uids, gids []IDRange) {
 	m.member("options").removeItems(func(o *node) bool {
 		key, value, _ := strings.Cut(o.text(), "=")
 		id, numeric, err := number(value)
 		if !numeric || err != nil {
 			return false
 		}
-		return key == "gid" && !isMapped(gids, uint64(id)) || key == "uid" && !isMapped(uids, uint64(id))
+		return key == "gid" && len(gids) > 0 && !isMapped(gids, uint64(id)) || key == "uid" && len(uids) > 0 && !isMapped(uids, uint64(id))
 	})
-	if m.member("type").text() == "sysfs" && !b.hasNamespace("network") {
-		m.put("type", newString("none"))
-		m.put("source", newString("/sys"))
-		setOption(derived("rootless", "sysfs shows the network namespace, and only its owner may mount it"), m, "rbind", "bind")
-		m.from = from
-		masked := b.doc.list(from, "linux", "maskedPaths")
-		kernel := newString("/sys/kernel")
-		kernel.from = derived("rootless", "a bind of /sys shows the host's")
-		if b.doc.get("linux", "maskedPaths") != nil && !slices.ContainsFunc(masked.items, kernel.equal) {
-			masked.items = append(masked.items, kernel)
+}
+
+// bindInstead makes a bind of the host's directory of the mount. The options
+// of the file system itself mean nothing to a bind.
+func (b *builder) bindInstead(m *node, dir, why string) {
+	from := derived("user namespace", why)
+	var lost []string
+	m.member("options").removeItems(func(o *node) bool {
+		other := !slices.Contains(mountFlags, o.text())
+		if other {
+			lost = append(lost, o.text())
 		}
+		return other
+	})
+	if len(lost) > 0 {
+		b.warn("%s is the host's: %s has no effect", dir, strings.Join(lost, ","))
 	}
+	m.put("type", newString("bind"))
+	m.put("source", newString(dir))
+	setOption(from, m, "rprivate", propagations...)
+	setOption(from, m, "rbind", "bind")
+	m.from = from
+}
+
+// maskKernel hides the host's /sys/kernel where /sys is a bind.
+func (b *builder) maskKernel() {
+	bound := slices.ContainsFunc(b.doc.get("mounts").each(), func(m *node) bool {
+		return cleanDestination(m) == "/sys" && m.member("source").text() == "/sys"
+	})
+	if !bound {
+		return
+	}
+	from := derived("user namespace", "a bind of /sys shows the host's")
+	masked, kernel := b.doc.list(from, "linux", "maskedPaths"), newString("/sys/kernel")
+	if !slices.ContainsFunc(masked.items, kernel.equal) {
+		kernel.from = from
+		masked.items = append(masked.items, kernel)
+	}
+}
+
+// modes reports whether a flag concerns a namespace that a mount shows.
+func (o *Options) modes() bool {
+	n := &o.NamespaceOptions
+	return n.PID+n.Network+n.IPC+n.Userns != "" || len(n.UIDMap)+len(n.GIDMap) > 0
 }
 
 // limits reports whether a flag asks for a limit of the cgroup.

@@ -177,12 +177,27 @@ func (c *checker) ruleNamespaces() {
 			c.fail(r.path, "add a "+r.kind+" namespace, or take it out", "needs a %s namespace of the container's own", r.kind)
 		}
 	}
-	if seen["user"] && !seen["network"] {
-		for i, m := range c.doc.get("mounts").each() {
-			if m.member("type").text() == "sysfs" {
-				c.fail(keys(fmt.Sprintf("mounts/%d", i)), "oci-genspec -c config.json --rootless makes a bind of /sys of it",
-					"sysfs shows the network namespace, and only the owner of it may mount it")
+	if seen["user"] {
+		c.refusedMounts()
+	}
+}
+
+// refusedMounts notices what the kernel does not let the root of a user
+// namespace mount: the file systems of namespaces that are not its own. Where
+// the user namespace is joined, the others may be its own although they are
+// joined, too.
+func (c *checker) refusedMounts() {
+	joined := c.doc.hasNamespace("user") && !c.doc.ownsNamespace("user")
+	for i, m := range c.doc.get("mounts").each() {
+		for _, r := range []struct{ fs, kind, cure string }{
+			{"proc", "pid", "oci-genspec -c config.json --pid host makes a bind of /proc of it"},
+			{"sysfs", "network", "oci-genspec -c config.json --network host makes a bind of /sys of it"},
+			{"mqueue", "ipc", "take it out, as oci-genspec -c config.json --ipc host does"},
+		} {
+			if m.member("type").text() != r.fs || c.doc.ownsNamespace(r.kind) || joined && c.doc.hasNamespace(r.kind) {
+				continue
 			}
+			c.fail(keys(fmt.Sprintf("mounts/%d", i)), r.cure, "%s shows the %s namespace, and below a user namespace only its owner may mount it", r.fs, r.kind)
 		}
 	}
 }

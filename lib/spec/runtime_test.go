@@ -271,13 +271,16 @@ func TestRunWithoutPrivileges(t *testing.T) {
 	}
 	const nobody = 65534
 	bundle := busybox(t)
-	must(t, filepath.WalkDir(bundle, func(name string, _ os.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(name, nobody, nobody))
-	}))
-	for dir := bundle; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
-		must(t, os.Chmod(dir, 0o755))
-	}
-	for _, network := range []string{"", "host"} {
+	give(t, bundle, nobody)
+	for _, tt := range []struct {
+		opt    NamespaceOptions
+		script string
+		want   []string
+	}{
+		{NamespaceOptions{}, "ls /sys | wc -l", []string{"0\n", fmt.Sprintf("%10d %10d %10d\n", 0, nobody, 1)}},
+		{NamespaceOptions{Network: "host"}, "ls /sys | wc -l", []string{"0\n"}},
+		{NamespaceOptions{PID: "host"}, "cat /proc/1/comm /proc/1/stat | wc -l", []string{"0\n", "2\n"}},
+	} {
 		rootfs, err := OpenRootfs(filepath.Join(bundle, "rootfs"))
 		must(t, err)
 		img, err := ParseImage([]byte(`{"config":{"Env":["PATH=/bin"]}}`))
@@ -285,8 +288,8 @@ func TestRunWithoutPrivileges(t *testing.T) {
 		host := ThisHost()
 		host.EUID, host.EGID, host.HasSysResource = nobody, nobody, false
 		res, err := Generate(Input{Image: img, Root: "rootfs", Rootfs: rootfs, Host: host, Rootless: true}, Options{
-			ProcessOptions:   ProcessOptions{Args: []string{"sh", "-c", "id -u; cat /proc/self/uid_map; ls /sys | wc -l"}},
-			NamespaceOptions: NamespaceOptions{Network: network},
+			ProcessOptions:   ProcessOptions{Args: []string{"sh", "-c", "id -u; cat /proc/self/uid_map; " + tt.script}},
+			NamespaceOptions: tt.opt,
 			MountOptions:     MountOptions{Devices: []string{"/dev/zero"}},
 		})
 		must(t, err)
@@ -296,8 +299,61 @@ func TestRunWithoutPrivileges(t *testing.T) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+bundle)
 		out, err := cmd.CombinedOutput()
-		if want := fmt.Sprintf("%10d %10d %10d\n", 0, nobody, 1); err != nil || !strings.Contains(string(out), want) || !strings.HasPrefix(string(out), "0\n") {
-			t.Errorf("network %q: %v\n%s", network, err, out)
+		for _, want := range tt.want {
+			if err != nil || !strings.Contains(string(out), want) {
+				t.Errorf("%+v: no %q (%v):\n%s", tt.opt, want, err, out)
+			}
 		}
+	}
+}
+
+// The caller is itself inside: where it has subordinate ids by crun, and as
+// root of a user namespace, which is what runc needs.
+func TestRunAsTheCaller(t *testing.T) {
+	const nobody = 65534
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to become another user")
+	}
+	subordinate := filepath.Join(t.TempDir(), "subordinate")
+	must(t, os.WriteFile(subordinate, []byte("nobody:200000:65536\n"), 0o644))
+	asNobody := `mount --bind "$0" /etc/subuid && mount --bind "$0" /etc/subgid && (umount -l /sys/fs/cgroup/unified 2>/dev/null || :) && exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"`
+	outer := []string{"unshare", "--user", "--map-root-user", "--map-auto"}
+	for _, tt := range []struct {
+		runtime string
+		outer   []string
+		host    Host
+		maps    string
+	}{
+		{"crun", nil, Host{EUID: nobody, EGID: nobody, Subordinate: func() (uids, gids IDRange) { return IDRange{1, 200000, 65536}, IDRange{1, 200000, 65536} }}, "     65534      65534          1\n"},
+		{"runc", outer, Host{UserNamespace: true, UIDMap: []IDRange{{0, nobody, 1}, {1, 200000, 65535}}, GIDMap: []IDRange{{0, nobody, 1}, {1, 200000, 65535}}}, "     65534          0          1\n"},
+	} {
+		t.Run(tt.runtime, func(t *testing.T) {
+			if err := exec.Command("unshare", append([]string{"--mount", "sh", "-c", asNobody, subordinate}, append(outer, tt.runtime, "--version")...)...).Run(); err != nil {
+				t.Skipf("needs setpriv, unshare, newuidmap and %s: %v", tt.runtime, err)
+			}
+			bundle := busybox(t)
+			give(t, bundle, nobody)
+			rootfs, err := OpenRootfs(filepath.Join(bundle, "rootfs"))
+			must(t, err)
+			img, err := ParseImage([]byte(`{"config":{"Env":["PATH=/bin"]}}`))
+			must(t, err)
+			res, err := Generate(Input{Image: img, Root: "rootfs", Rootfs: rootfs, Host: &tt.host, Rootless: true, Force: true}, Options{
+				ProcessOptions:   ProcessOptions{Args: []string{"sh", "-c", "id -u; cat /proc/self/uid_map; touch /kept; ls -ln /kept"}},
+				NamespaceOptions: NamespaceOptions{Userns: "keep-id"},
+			})
+			must(t, err)
+			must(t, rootfs.Close())
+			must(t, os.WriteFile(filepath.Join(bundle, "config.json"), res.Document.Bytes(), 0o644))
+			words := append([]string{"--mount", "sh", "-c", asNobody, subordinate}, tt.outer...)
+			words = append(words, tt.runtime, "--root", filepath.Join(bundle, "state"), "run", "--bundle", bundle, fmt.Sprintf("keep-%d", os.Getpid()))
+			cmd := exec.CommandContext(t.Context(), "unshare", words...)
+			cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+bundle)
+			out, err := cmd.CombinedOutput()
+			for _, want := range []string{"65534\n", tt.maps, " 65534    65534 "} {
+				if err != nil || !strings.Contains(string(out), want) {
+					t.Errorf("no %q (%v):\n%s", want, err, out)
+				}
+			}
+		})
 	}
 }
