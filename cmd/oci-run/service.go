@@ -36,9 +36,9 @@ func (s *starter) addService(context.Context) error {
 	return s.config.Rebase(s.input.bundle)
 }
 
-// addListen hands on the sockets of the service manager, if they are for this
+// findListen counts the sockets of the service manager, if they are for this
 // process (sd_listen_fds(3)).
-func (s *starter) addListen() error {
+func (s *starter) findListen(context.Context) error {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil
 	}
@@ -46,12 +46,17 @@ func (s *starter) addListen() error {
 	if err != nil || n < 0 {
 		return s.Usage("LISTEN_FDS is %q, not a number of sockets", os.Getenv("LISTEN_FDS"))
 	}
-	if n == 0 {
-		return nil
-	}
-	if s.Bool("init") {
+	if n > 0 && s.Bool("init") {
 		return s.Usage("--init and sockets from the service manager exclude each other: they are for pid 1")
 	}
 	s.listen = n
-	return s.config.AddListen(n, os.Getenv("LISTEN_FDNAMES"))
+	return nil
+}
+
+// addListen hands them on.
+func (s *starter) addListen() error {
+	if s.listen == 0 {
+		return nil
+	}
+	return s.config.AddListen(s.listen, os.Getenv("LISTEN_FDNAMES"))
 }

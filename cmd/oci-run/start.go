@@ -33,12 +33,14 @@ type starter struct {
 	term terminal
 	// listen is how many descriptors the service manager handed over.
 	listen int
+	// extra are the descriptors from 3 on that the program gets.
+	extra []*os.File
 }
 
 func start(ctx context.Context, inv *cli.Invocation) error {
 	s := &starter{Invocation: inv}
 	steps := []func(context.Context) error{
-		s.checkFlags, s.identify, s.findInput, s.shapeConfig, s.checkRootfs, s.addService, s.findRuntime, s.planContainer,
+		s.checkFlags, s.findListen, s.takeDescriptors, s.identify, s.findInput, s.shapeConfig, s.checkRootfs, s.addService, s.findRuntime, s.planContainer,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -133,7 +135,6 @@ func (s *starter) planContainer(context.Context) error {
 	s.plan.Hooks = s.config.HasHooks()
 	s.plan.BundleDir, s.plan.RunRoot = s.input.bundle, cli.RunRoot()
 	s.plan.Timeout, s.plan.Grace = s.Duration("timeout"), s.Duration("time")
-	s.plan.PreserveFDs = s.listen + s.Int("preserve-fds")
 	if s.plan.Config, err = s.config.Changed(); err != nil {
 		return err
 	}
@@ -178,34 +179,13 @@ func (s *starter) stopSignal() (unix.Signal, error) {
 	return run.ParseSignal(word)
 }
 
-// extra are the descriptors from 3 on that the program gets. All others that
-// this process was born with are closed to its children.
-func (s *starter) extra() ([]*os.File, error) {
-	n := s.plan.PreserveFDs
-	var files []*os.File
-	for fd := 3; fd < 3+n; fd++ {
-		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
-			return nil, fault.Usage("descriptor %d, which is to be preserved, is not open", fd)
-		}
-		files = append(files, os.NewFile(uintptr(fd), fmt.Sprintf("descriptor %d", fd)))
-	}
-	// CVE-2024-21626 is a descriptor too many in the container's hands.
-	if err := unix.CloseRange(3, ^uint(0)>>1, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("close inherited descriptors: %w", err)
-	}
-	return files, nil
-}
-
 func (s *starter) foreground() error {
-	extra, err := s.extra()
-	if err != nil {
-		return err
-	}
 	streams := s.term.streams
-	streams.Extra = extra
+	streams.Extra = s.extra
 	events := run.Events{Warn: s.Log.Warn, Undo: undo}
 	dismiss := func() {}
 	if s.plan.Record.Remove {
+		var err error
 		if dismiss, err = run.HireJanitor(name, s.plan); err != nil {
 			return err
 		}
@@ -231,11 +211,7 @@ func (s *starter) report(o run.Outcome) {
 
 func (s *starter) detach(ctx context.Context) error {
 	rec := pipe.Record{Kind: pipe.KindContainer, ID: s.plan.Record.ID}
-	extra, err := s.extra()
-	if err != nil {
-		return err
-	}
-	pid, err := run.Detach(name, s.plan, extra)
+	pid, err := run.Detach(name, s.plan, s.extra)
 	if err != nil {
 		return err
 	}
