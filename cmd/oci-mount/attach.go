@@ -142,11 +142,12 @@ func (m *mounter) again(ctx context.Context, old *existing, s *stack) (*mounted,
 	if err := m.checkClean(b); err != nil {
 		return nil, err
 	}
-	for _, own := range []string{fixupDir, emptyDir} {
-		if dir := filepath.Join(b.Dir, own); isDir(dir) {
-			s.own = append(s.own, dir)
+	if m.Force {
+		if err := bundle.RemoveAll(filepath.Join(b.Dir, bundle.WorkDir, dirtyMark)); err != nil {
+			return nil, err
 		}
 	}
+	s.own = old.own()
 	if err := b.WriteState(m.stateAgain(old, s)); err != nil {
 		return nil, err
 	}
@@ -202,19 +203,21 @@ const (
 	inUsePause = 20 * time.Millisecond
 )
 
-// checkClean refuses the upper of a volatile mount that was never unmounted.
+// checkClean refuses the upper of a volatile mount that was never unmounted,
+// unless --force was given.
 func (m *mounter) checkClean(b *bundle.Bundle) error {
-	mark := filepath.Join(b.Dir, bundle.WorkDir, dirtyMark)
-	if _, err := os.Lstat(mark); errors.Is(err, os.ErrNotExist) {
+	if m.Force {
 		return nil
-	} else if err != nil {
+	}
+	_, err := os.Lstat(filepath.Join(b.Dir, bundle.WorkDir, dirtyMark))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("look for the mark of a volatile mount: %w", err)
 	}
-	if !m.Force {
-		return fault.Hint(fmt.Errorf("the changes in bundle %s may be damaged: it was mounted with --volatile, and not unmounted", b.Dir),
-			"mount it all the same with --force, or start anew: oci-mount --rm %s", b.Dir)
-	}
-	return bundle.RemoveAll(mark)
+	return fault.Hint(fmt.Errorf("the changes in bundle %s may be damaged: it was mounted with --volatile, and not unmounted", b.Dir),
+		"mount it all the same with --force, or start anew: oci-mount --rm %s", b.Dir)
 }
 
 func isDir(path string) bool {

@@ -60,7 +60,7 @@ func chain(ctx context.Context, inv *cli.Invocation) error {
 		if p.Private {
 			p.Bundle = filepath.Join(p.Root, mountsDir, chainPrefix+filepath.Base(p.Bundle))
 		}
-		p.Program = inv.Trailing
+		p.Program, p.Remove = inv.Trailing, p.Private || inv.Bool("rm")
 		if inv.DryRun() {
 			return dryRun(ctx, inv, p)
 		}
@@ -93,7 +93,7 @@ func runChain(ctx context.Context, inv *cli.Invocation, p plan) error {
 			inv.Log.Warn("%v", endErr)
 		}
 	}
-	if endErr := guard.finish(ctx, p, inv.Bool("rm")); endErr != nil {
+	if endErr := guard.finish(ctx, p); endErr != nil {
 		inv.Log.Warn("%v", endErr)
 	}
 	return err
@@ -147,8 +147,8 @@ func (g *guard) release() {
 // finish deletes the bundle, or makes that of a volatile mount a clean one,
 // unless something that PROG started still uses the mount. A named bundle that
 // was not mounted may hold anything: it is not touched.
-func (g *guard) finish(ctx context.Context, p plan, remove bool) error {
-	remove = p.Private || g.vain || remove && g.mounted && !g.failed
+func (g *guard) finish(ctx context.Context, p plan) error {
+	remove := p.Private || g.vain || p.Remove && g.mounted && !g.failed
 	if !isDir(g.bundle.Dir) || !remove && !(g.mounted && p.Volatile) {
 		return nil
 	}

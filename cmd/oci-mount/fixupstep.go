@@ -79,18 +79,22 @@ func (m *mounter) fixupStep(o *layer.Outline) (string, error) {
 	commands = append(commands, m.dress(repeat)...)
 	commands = append(commands, ")")
 	if !m.ReadOnly {
-		upper := filepath.Join(m.Bundle, bundle.UpperDir)
-		if m.Size > 0 {
-			upper = filepath.Join(m.Bundle, bundle.WorkDir, bundle.UpperDir)
-		}
-		commands = append(commands, "(", "cd -- "+explain.Quote(upper))
-		commands = append(commands, m.dress(repeat[:1])...) // "." is the first
-		commands = append(commands, ")")
+		commands = append(commands, m.dressUpper(repeat)...)
 	}
 	return dir, m.steps.Step(explain.Step{
 		Action: "repeat the directories that layers leave unsaid", Command: strings.Join(commands, "\n"),
 		Why: "a merged directory has the metadata of the topmost layer that holds it, where tar had to make them up", Ref: "overlayfs.rst",
 	})
+}
+
+// dressUpper are the commands that give the upper directory the metadata of
+// the root, which is the first of those to be repeated.
+func (m *mounter) dressUpper(repeat []layer.OutlineDir) []string {
+	upper := filepath.Join(m.Bundle, bundle.UpperDir)
+	if m.Size > 0 {
+		upper = filepath.Join(m.Bundle, bundle.WorkDir, bundle.UpperDir)
+	}
+	return append(append([]string{"(", "cd -- " + explain.Quote(upper)}, m.dress(repeat[:1])...), ")")
 }
 
 // dress are the commands that set the metadata of directories below the

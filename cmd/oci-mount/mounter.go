@@ -99,7 +99,7 @@ func (m *mounter) mount(ctx context.Context) (*mounted, error) {
 	if err := m.probe(image, old); err != nil {
 		return nil, err
 	}
-	if err := m.explain(ctx, source, image, old == nil); err != nil {
+	if err := m.explain(ctx, source, image, old); err != nil {
 		return nil, err
 	}
 	s, err := m.stack(ctx, image, source)
@@ -139,6 +139,17 @@ type existing struct {
 	state *bundle.State
 	// image is what its mount shows below the upper directory.
 	image *layout.Image
+}
+
+// own are the directories of the bundle that are stacked on top of the layers.
+func (e *existing) own() []string {
+	var own []string
+	for _, name := range []string{fixupDir, emptyDir} {
+		if dir := filepath.Join(e.Dir, name); isDir(dir) {
+			own = append(own, dir)
+		}
+	}
+	return own
 }
 
 // existing returns the bundle when it is there already and was made from the

@@ -42,8 +42,9 @@ type plan struct {
 	Size   int64
 	IDMap  idmap.Map
 	Format string
-	// Program is run in the chain form.
+	// Program is run in the chain form; Remove deletes the bundle afterwards.
 	Program program
+	Remove  bool
 }
 
 // program is a command with its arguments, which need not be UTF-8: JSON holds

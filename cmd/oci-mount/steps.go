@@ -25,17 +25,38 @@ func dryRun(ctx context.Context, inv *cli.Invocation, p plan) error {
 	if err != nil {
 		return err
 	}
+	old, err := m.existing(image)
+	if err != nil {
+		return err
+	}
+	if err := m.possible(old); err != nil {
+		return err
+	}
+	if old != nil {
+		image = old.image
+	}
 	m.byHand = true
-	if err := m.explain(ctx, source, image, true); err != nil || p.Program == nil {
+	if err := m.explain(ctx, source, image, old); err != nil || p.Program == nil {
 		return err
 	}
 	return m.programStep()
 }
 
-// explain prints how the image is mounted, and how the bundle is made when it
-// is a fresh one. What the layers leave to each other is found by reading them
-// once more.
-func (m *mounter) explain(ctx context.Context, source *layout.Layout, image *layout.Image, fresh bool) error {
+// possible fails as the mount would.
+func (m *mounter) possible(old *existing) error {
+	if old == nil {
+		return bundle.CheckVacant(m.Bundle)
+	}
+	if err := checkUnmounted(&old.Bundle); err != nil {
+		return err
+	}
+	return m.checkClean(&old.Bundle)
+}
+
+// explain prints how the image is mounted, and how the bundle is made when
+// there is no old one. What the layers leave to each other is found by reading
+// them once more.
+func (m *mounter) explain(ctx context.Context, source *layout.Layout, image *layout.Image, old *existing) error {
 	if !m.steps.Enabled() {
 		return nil
 	}
@@ -49,19 +70,25 @@ func (m *mounter) explain(ctx context.Context, source *layout.Layout, image *lay
 			return err
 		}
 	}
-	if fresh {
-		if err := m.bundleStep(); err != nil {
-			return err
-		}
+	if old == nil {
+		err = m.bundleStep()
+	} else {
+		err = m.renewStep(outline)
+	}
+	if err != nil {
+		return err
 	}
 	paths, err := m.fillSteps(source, layers, outline)
 	if err != nil {
 		return err
 	}
+	if old != nil {
+		paths = append(old.own(), paths...)
+	}
 	if paths, err = m.lowerSteps(paths, outline); err != nil {
 		return err
 	}
-	if fresh {
+	if old == nil {
 		fixup, err := m.fixupStep(outline)
 		if err != nil {
 			return err
@@ -92,13 +119,35 @@ func (m *mounter) bundleStep() error {
 	}
 	command := "mkdir -p -m 700 " + explain.Quote(b.Dir) + "\nmkdir " + explain.Quote(dirs...)
 	if m.Size > 0 {
-		upper, work := filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir)
-		inner := filepath.Join(work, bundle.UpperDir)
-		command += fmt.Sprintf("\nmount -t tmpfs -o size=%d,mode=0700 %s %s", m.Size, overlay.Source, explain.Quote(work)) +
-			"\nmkdir -m 700 " + explain.Quote(inner, filepath.Join(work, bundle.WorkDir)) +
-			"\nmount --bind " + explain.Quote(inner, upper)
+		command += "\n" + m.tmpfsCommands()
 	}
 	return m.steps.Step(explain.Step{Action: "make the bundle", Command: command, Why: "what is changed goes into upper"})
+}
+
+// tmpfsCommands make the upper directory of --size.
+func (m *mounter) tmpfsCommands() string {
+	upper, work := filepath.Join(m.Bundle, bundle.UpperDir), filepath.Join(m.Bundle, bundle.WorkDir)
+	inner := filepath.Join(work, bundle.UpperDir)
+	return fmt.Sprintf("mount -t tmpfs -o size=%d,mode=0700 %s %s", m.Size, overlay.Source, explain.Quote(work)) +
+		"\nmkdir -m 700 " + explain.Quote(inner, filepath.Join(work, bundle.WorkDir)) +
+		"\nmount --bind " + explain.Quote(inner, upper)
+}
+
+// renewStep prints what an old bundle needs before it is mounted again.
+func (m *mounter) renewStep(o *layer.Outline) error {
+	var commands []string
+	if m.Force {
+		commands = append(commands, "rm -rf -- "+explain.Quote(filepath.Join(m.Bundle, bundle.WorkDir, dirtyMark)))
+	}
+	if m.Size > 0 {
+		repeat, _ := unsaid(o)
+		commands = append(commands, m.tmpfsCommands())
+		commands = append(commands, m.dressUpper(repeat)...)
+	}
+	if len(commands) == 0 {
+		return nil
+	}
+	return m.steps.Step(explain.Step{Action: "make the bundle ready", Command: strings.Join(commands, "\n")})
 }
 
 // lowerSteps print how layers that cannot be stacked as they are get mounts of
@@ -148,7 +197,7 @@ func (m *mounter) idmapFunction(o *layer.Outline) []string {
 	users, groups := filepath.Join(maps, "users"), filepath.Join(maps, "groups")
 	flags := " --numeric-owner --xattrs --xattrs-include='*'"
 	return []string{
-		"mkdir -- " + explain.Quote(maps),
+		"mkdir -p -- " + explain.Quote(maps),
 		`printf '%s\n' ` + owners(o.UIDs) + " >" + explain.Quote(users),
 		`printf '%s\n' ` + owners(o.GIDs) + " >" + explain.Quote(groups),
 		"idmapped() {",
@@ -198,24 +247,46 @@ func (m *mounter) mountStep(paths []string) error {
 	if m.byHand && len(command) > maxMountCommand {
 		return fault.Hint(fmt.Errorf("the names of %d layers are more than mount(8) takes", len(paths)), "%s itself hands them to the kernel one by one", name)
 	}
+	if m.Program == nil {
+		command += "\necho " + explain.Quote(b.Rootfs())
+	}
 	return m.steps.Step(explain.Step{
-		Action: "mount the layers", Command: command + "\necho " + explain.Quote(b.Rootfs()),
+		Action: "mount the layers", Command: command,
 		Why: "the first directory of lowerdir is the topmost layer", Ref: "overlayfs.rst",
 	})
 }
 
-// programStep prints how PROG is run, and what is cleared away after it.
+// programStep prints how PROG is run, and what is cleared away after it,
+// whatever its status.
 func (m *mounter) programStep() error {
 	b := bundle.Bundle{Dir: m.Bundle}
-	command := "(cd " + explain.Quote(b.Dir) + " && OCI_BUNDLE=" + explain.Quote(b.Dir) + " " + explain.Quote(m.Program...) + ")\numount " + explain.Quote(b.Rootfs())
+	words := slices.Clone(m.Program)
+	if strings.Contains(words[0], "/") {
+		path, err := filepath.Abs(words[0])
+		if err != nil {
+			return fmt.Errorf("find %s: %w", words[0], err)
+		}
+		words[0] = path
+	}
+	commands := []string{
+		"status=0",
+		"(cd " + explain.Quote(b.Dir) + " && OCI_BUNDLE=" + explain.Quote(b.Dir) + " " + explain.Quote(words...) + ") || status=$?",
+		"umount " + explain.Quote(b.Rootfs()),
+	}
 	if m.Size > 0 {
-		command += "\numount " + explain.Quote(filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir))
+		commands = append(commands, "umount "+explain.Quote(filepath.Join(b.Dir, bundle.UpperDir), filepath.Join(b.Dir, bundle.WorkDir)))
 	}
 	if len(m.places) > 0 {
-		command += "\nfor place in " + explain.Quote(m.places...) + "; do\n  ! mountpoint -q \"$place\" || umount \"$place\"\ndone"
+		commands = append(commands, "for place in "+explain.Quote(m.places...)+"; do\n  ! mountpoint -q \"$place\" || umount \"$place\"\ndone")
 	}
-	if m.Private {
-		command += "\nrm -r -- " + explain.Quote(b.Dir)
+	switch {
+	case m.Remove:
+		commands = append(commands, "rm -r -- "+explain.Quote(b.Dir))
+	case m.Volatile:
+		commands = append(commands, "sync -f "+explain.Quote(b.Dir),
+			"rm -rf -- "+explain.Quote(filepath.Join(b.Dir, bundle.WorkDir, dirtyMark)))
 	}
-	return m.steps.Step(explain.Step{Action: "run the program, then unmount", Command: command})
+	return m.steps.Step(explain.Step{
+		Action: "run the program, then unmount", Command: strings.Join(append(commands, "exit $status"), "\n"),
+	})
 }

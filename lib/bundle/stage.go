@@ -39,7 +39,7 @@ func Stage(dir string) (*Staging, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stage bundle: %w", err)
 	}
-	if err := checkVacant(final); err != nil {
+	if err := CheckVacant(final); err != nil {
 		return nil, err
 	}
 	temp, lock, err := makeStage(filepath.Dir(final))
@@ -99,8 +99,8 @@ func (s *Staging) WriteState(state *State) error {
 // Final is where the bundle will appear.
 func (s *Staging) Final() *Bundle { return &Bundle{Dir: s.final} }
 
-// checkVacant refuses a place where something is.
-func checkVacant(final string) error {
+// CheckVacant refuses a place where something is.
+func CheckVacant(final string) error {
 	info, err := os.Lstat(final)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
