@@ -60,7 +60,7 @@ func chart(rows []row) string {
 	}
 	fmt.Fprintf(&b, `<line x1="%d" y1="4" x2="%d" y2="%d" stroke="#cc3311"/><text x="%d" y="%d">the peer = 1</text>`+"\n",
 		chartLeft+chartUnit, chartLeft+chartUnit, bottom+14, chartLeft+chartUnit+4, bottom+28)
-	fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#ee7733" stroke-width="3"/><text x="%d" y="%d">the limit: the data alone (sha256sum, gzip -dc)</text></svg>`+"\n",
+	fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#ee7733" stroke-width="3"/><text x="%d" y="%d">the limit: a part that nobody can do without</text></svg>`+"\n",
 		chartLeft, bottom+34, chartLeft, bottom+50, chartLeft+6, bottom+47)
 	return b.String()
 }

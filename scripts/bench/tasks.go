@@ -139,6 +139,7 @@ var tasks = []task{
 				},
 			},
 			buildah(`c=$(buildah $O from "$1"); buildah $O mount "$c" >where`, true),
+			started(),
 		},
 	},
 	{
@@ -245,6 +246,7 @@ var tasks = []task{
 					return append(podman(), "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "localhost"+"/bench", "/bin/true")
 				},
 			},
+			{name: "runc run", limit: true, needs: []string{"runc"}, prepare: bundleForRun, argv: runcAlone},
 		},
 	},
 	{
@@ -253,7 +255,7 @@ var tasks = []task{
 			{name: "oci-run", prepare: bundleForRun, argv: func(r *run) []string {
 				return []string{r.bin("oci-run"), "--runtime", "runc", "-b", "b", "--", "/bin/true"}
 			}},
-			{name: "runc run", needs: []string{"runc"}, prepare: bundleForRun, argv: func(*run) []string { return []string{"runc", "run", "-b", "b", fmt.Sprintf("bench%d", os.Getpid())} }},
+			{name: "runc run", needs: []string{"runc"}, prepare: bundleForRun, argv: runcAlone},
 		},
 	},
 	{
@@ -264,6 +266,7 @@ var tasks = []task{
 				prepare: func(r *run) error { return r.do(r.bin("oci-unpack"), "-q", r.layout+":busybox", "b") },
 				argv:    func(r *run) []string { return []string{r.bin("oci-genspec"), "-q", "b", "--", "true"} },
 			},
+			started(),
 		},
 	},
 	{
@@ -317,6 +320,22 @@ func decompressed() contender {
 			return shell(`for l in $(cat "$1"); do $(case $l in *.zst) echo zstd;; *) echo gzip;; esac) -dc <"${l%.*}" >/dev/null; done`, "layers")
 		},
 	}
+}
+
+// started is the limit of whatever is a Go program: one that does nothing.
+func started() contender {
+	return contender{
+		name: "empty Go program", limit: true, needs: []string{"go"},
+		prepare: func(r *run) error {
+			return r.script(`cd "$1"; test -x empty || { mkdir -p src; printf 'package main\nfunc main() {}\n' >src/main.go; CGO_ENABLED=0 GOFLAGS= go build -trimpath -ldflags '-s -w' -o empty src/main.go; }`, filepath.Dir(r.bench.work))
+		},
+		argv: func(r *run) []string { return []string{filepath.Join(filepath.Dir(r.bench.work), "empty")} },
+	}
+}
+
+// runcAlone runs a bundle that is ready.
+func runcAlone(*run) []string {
+	return []string{"runc", "run", "-b", "b", fmt.Sprintf("bench%d", os.Getpid())}
 }
 
 // digested is the limit of whatever has to verify the blobs.
