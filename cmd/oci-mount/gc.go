@@ -49,28 +49,50 @@ type collector struct {
 	inv    *cli.Invocation
 	root   string
 	mounts []overlay.Mounted
+	// lowers are the layers of the mounts; blind: of one they are not known.
+	lowers map[string]bool
+	blind  bool
 	steps  *explain.Printer
 	dry    bool
 }
 
-// begin lists the mounts.
+// begin lists the mounts and their layers.
 func (c *collector) begin() (err error) {
-	c.mounts, err = overlay.AllMounts()
-	return err
+	if c.mounts, err = overlay.AllMounts(); err != nil {
+		return err
+	}
+	c.lowers = make(map[string]bool)
+	for _, m := range c.mounts {
+		lowers, ok := lowersOf(m)
+		for _, lower := range lowers {
+			c.lowers[lower] = true
+		}
+		if !ok {
+			c.blind = true
+			c.inv.Log.Warn("all layers stay: nothing tells which of them are mounted on %s%s", m.Target, where(m))
+		}
+	}
+	return nil
+}
+
+// lowersOf returns the layers of a mount. The kernel does not tell all of
+// them, but the bundle does.
+func lowersOf(m overlay.Mounted) (lowers []string, ok bool) {
+	if !slices.Contains(m.Lowers, "/") {
+		return m.Lowers, true
+	}
+	b := &bundle.Bundle{Dir: filepath.Dir(m.Target)}
+	state, err := b.State()
+	if err != nil {
+		return m.Lowers, false
+	}
+	mount, err := overlayOf(b, state)
+	return append(mount.Lower, m.Lowers...), err == nil
 }
 
 // inUse reports whether a layer is part of a mount, whatever became of the
 // bundle.
-func (c *collector) inUse(path string) bool {
-	for _, m := range c.mounts {
-		for _, lower := range m.Lowers {
-			if lower == path {
-				return true
-			}
-		}
-	}
-	return false
-}
+func (c *collector) inUse(path string) bool { return c.blind || c.lowers[path] }
 
 // removed says which layer goes.
 func (c *collector) removed(e store.Entry) error {
