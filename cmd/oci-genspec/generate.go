@@ -109,7 +109,11 @@ func isConfig(first []byte) bool {
 
 func generateOne(ctx context.Context, inv *cli.Invocation, opt spec.Options, rec pipe.Record) (err error) {
 	if rec.Path == "" && rec.Kind != "" {
-		return fault.Hint(fault.Usage("%s is not a bundle", rec.Name()), "oci-mount %s | oci-genspec | oci-run", rec.Name())
+		err := fault.Usage("%s is not a bundle", rec.Name())
+		if rec.Kind == pipe.KindImage {
+			err = fault.Hint(err, "%s", lineOfImage(rec.Name()))
+		}
+		return err
 	}
 	src, err := findSource(ctx, inv, rec.Path)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -32,6 +33,9 @@ func findSource(ctx context.Context, inv *cli.Invocation, path string) (*source,
 	s := &source{rootfs: inv.String("rootfs")}
 	if path != "" {
 		b, err := bundle.Find(path)
+		if err != nil && isImage(path) {
+			err = fault.Hint(fault.Usage("%s is an image, not a bundle", path), "%s", lineOfImage(path))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -52,6 +56,28 @@ func findSource(ctx context.Context, inv *cli.Invocation, path string) (*source,
 		s.rootfs = abs
 	}
 	return s, s.readConfig(ctx, inv)
+}
+
+// isImage reports whether a word that names no bundle is meant as an image: by
+// its transport, or by the layout that it names.
+func isImage(word string) bool {
+	if line, _ := layout.CopyLine(word); line != "" || strings.HasPrefix(word, "oci:") {
+		return true
+	}
+	ref, err := layout.ParseReference(word)
+	if err != nil {
+		return false
+	}
+	_, err = layout.Open(ref.Dir)
+	return err == nil
+}
+
+// lineOfImage is the pipe that takes an image to a container.
+func lineOfImage(name string) string {
+	if line, _ := layout.CopyLine(name); line != "" {
+		return line + " | oci-mount | oci-genspec | oci-run"
+	}
+	return "oci-mount " + name + " | oci-genspec | oci-run"
 }
 
 func (s *source) readConfig(ctx context.Context, inv *cli.Invocation) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -41,10 +42,9 @@ var transports = []string{
 // transport is a usage error whose hint shows the pipe that works; the word
 // {tool} in it stands for the name of the binary.
 func ParseReference(s string) (Reference, error) {
-	for _, t := range transports {
-		if strings.HasPrefix(s, t) {
-			return Reference{}, foreign(s, t)
-		}
+	if line, transport := CopyLine(s); line != "" {
+		err := fault.Usage("%q is not an OCI layout on disk: only oci-copy speaks %s", s, transport)
+		return Reference{}, fault.Hint(err, "%s | {tool}", line)
 	}
 	rest := strings.TrimPrefix(s, "oci:")
 	dir, tag, hasTag := strings.Cut(rest, ":")
@@ -87,16 +87,20 @@ func cutDigest(s string) (before, sum string, ok bool) {
 	return "", "", false
 }
 
-// foreign explains a reference that is not one into a layout.
-func foreign(s, transport string) error {
-	err := fault.Usage("%q is not an OCI layout on disk: only oci-copy speaks %s", s, strings.TrimRight(transport, ":/"))
-	name := strings.TrimRight(strings.TrimPrefix(s, transport), "/")
+// CopyLine returns the command that brings an image of another transport into
+// a layout, and the name of the transport; "" for what is not one.
+func CopyLine(s string) (line, transport string) {
+	i := slices.IndexFunc(transports, func(t string) bool { return strings.HasPrefix(s, t) })
+	if i < 0 {
+		return "", ""
+	}
+	name := strings.TrimRight(strings.TrimPrefix(s, transports[i]), "/")
 	name, _, _ = strings.Cut(filepath.Base(name), "@")
 	name, _, _ = strings.Cut(name, ":")
 	if !tagGrammar().MatchString(name) {
 		name = "image"
 	}
-	return fault.Hint(err, "oci-copy %s oci:store:%s | {tool}", s, name)
+	return "oci-copy " + s + " oci:store:" + name, strings.TrimRight(transports[i], ":/")
 }
 
 // String is the form that ParseReference reads: oci:/abs/dir:tag@digest.
