@@ -29,6 +29,9 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 	if err := refuseEngineFlags(inv); err != nil {
 		return err
 	}
+	if err := refuseVolume(inv); err != nil {
+		return err
+	}
 	switch {
 	case inv.Bool("diff"):
 		return diff(inv)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -73,6 +74,21 @@ func engineFlags() []cli.Flag {
 		}
 	}
 	return list
+}
+
+// refuseVolume notices the -v of podman and docker, whose value became an
+// operand here.
+func refuseVolume(inv *cli.Invocation) error {
+	for _, word := range inv.Operands {
+		source, _, isVolume := strings.Cut(word, ":/")
+		if !inv.Log.Verbose(1) || !isVolume || source == "" || isImage(word) {
+			continue
+		}
+		if _, err := os.Lstat(word); err != nil {
+			return fault.Hint(fault.Usage("unexpected operand %q", word), "-v is --verbose here; write --volume %s", word)
+		}
+	}
+	return nil
 }
 
 func refuseEngineFlags(inv *cli.Invocation) error {
