@@ -45,7 +45,7 @@ func processFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the process a terminal"},
 		&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "accepted for habit, without effect: standard input is oci-run's matter"},
-		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable, `NAME=VALUE`; NAME alone copies the caller's"},
+		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set a variable, `NAME=VALUE`; NAME alone copies the caller's, PREFIX* all that begin so"},
 		&cli.StringSliceFlag{Name: "env-file", Usage: "set the variables in the lines of `FILE`"},
 		&cli.StringSliceFlag{Name: "unsetenv", Usage: "remove the variable `NAME` of the image"},
 		&cli.BoolFlag{Name: "unsetenv-all", Usage: "remove all variables of the image"},

@@ -28,8 +28,9 @@ const (
 func fixedHost() *Host {
 	h := &Host{
 		Arch: "amd64", UIDMap: []IDRange{{0, 0, 1<<32 - 1}}, GIDMap: []IDRange{{0, 0, 1<<32 - 1}}, Mqueue: true, SwapLimit: true, ResolvConf: true,
-		Limits: map[string]Limit{"RLIMIT_NOFILE": {1024, 20000}, "RLIMIT_NPROC": {1000, 1000}, "RLIMIT_CORE": {0, 1<<64 - 1}},
-		Getenv: func(name string) (string, bool) { return "from-host", name == "COPIED" },
+		Limits:  map[string]Limit{"RLIMIT_NOFILE": {1024, 20000}, "RLIMIT_NPROC": {1000, 1000}, "RLIMIT_CORE": {0, 1<<64 - 1}},
+		Getenv:  func(name string) (string, bool) { return "from-host", strings.HasPrefix(name, "COPIED") },
+		Environ: func() []string { return []string{"COPIED_B=from-host", "COPIED_A=from-host", "OTHER=x"} },
 	}
 	for _, c := range capabilities {
 		if c != "CAP_SYS_RESOURCE" {

@@ -26,6 +26,7 @@ func flagCases() []flagCase {
 		process(`--entrypoint "" -- a`, ProcessOptions{Entrypoint: ptr(""), Args: []string{"a"}}),
 		process("--tty", ProcessOptions{Terminal: ptr(true)}),
 		process("--env FOO=new --env A=B --env COPIED --env MISSING", ProcessOptions{Env: []string{"FOO=new", "A=B", "COPIED", "MISSING"}}),
+		process("--env COPIED_* --env NONE*", ProcessOptions{Env: []string{"COPIED_*", "NONE*"}}),
 		process("--unsetenv FOO", ProcessOptions{UnsetEnv: []string{"FOO"}}),
 		process("--unsetenv-all", ProcessOptions{UnsetEnvAll: true}),
 		process("--workdir tmp/../srv", ProcessOptions{WorkDir: "tmp/../srv"}),

@@ -58,6 +58,8 @@ type Host struct {
 	Subordinate func() (uids, gids IDRange)
 	// Getenv looks up a variable for --env NAME.
 	Getenv func(string) (string, bool)
+	// Environ lists all of them as NAME=VALUE, for --env 'PREFIX*'.
+	Environ func() []string
 }
 
 // Limit is a pair of resource limits.
@@ -75,6 +77,7 @@ func ThisHost() *Host {
 		Systemd:     isDir("/run/systemd/system"),
 		SELinux:     isDir("/sys/fs/selinux/policy_capabilities"),
 		Getenv:      os.LookupEnv,
+		Environ:     os.Environ,
 		Subordinate: subordinate,
 		Limits:      readLimits(),
 	}

@@ -114,7 +114,7 @@ func (p *podman) capture(t *testing.T, flags, command []string) (*Document, erro
 	}
 	args = append(append(append(args, flags...), "localhost/gs"), command...)
 	cmd := exec.Command("podman", args...)
-	cmd.Env = append(os.Environ(), "COPIED=from-host")
+	cmd.Env = append(os.Environ(), "COPIED=from-host", "COPIED_A=from-host", "COPIED_B=from-host")
 	text, _ := cmd.CombinedOutput()
 	data, err := os.ReadFile(out)
 	if err != nil {
@@ -203,7 +203,7 @@ func TestDifferencesFromPodman(t *testing.T) {
 	p := newPodman(t)
 	in := gsInput(t)
 	in.Host = ThisHost()
-	in.Host.Getenv = fixedHost().Getenv
+	in.Host.Getenv, in.Host.Environ = fixedHost().Getenv, fixedHost().Environ
 	base, err := p.capture(t, nil, nil)
 	must(t, err)
 	ours := generate(t, in, Options{}).Document

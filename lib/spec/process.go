@@ -186,9 +186,15 @@ func (b *builder) flagEnv() ([]variable, error) {
 }
 
 // appendEnv adds NAME=VALUE; NAME alone copies the value of the host, and
-// nothing when the host has none.
+// nothing when the host has none. PREFIX* copies all that begin so.
 func (b *builder) appendEnv(vars []variable, entry string, from *Origin) []variable {
 	name, _, hasValue := strings.Cut(entry, "=")
+	if prefix, isPattern := strings.CutSuffix(name, "*"); isPattern && !hasValue {
+		for _, match := range b.hostVariables(prefix) {
+			vars = b.appendEnv(vars, match, from)
+		}
+		return vars
+	}
 	if !hasValue {
 		value, ok := "", false
 		if b.host.Getenv != nil {
@@ -203,6 +209,23 @@ func (b *builder) appendEnv(vars []variable, entry string, from *Origin) []varia
 	n := newString(entry)
 	n.from = from
 	return append(vars, variable{name, n})
+}
+
+// hostVariables are the names in the caller's environment that begin with the
+// prefix, sorted: the same environment gives the same bytes.
+func (b *builder) hostVariables(prefix string) []string {
+	if b.host.Environ == nil {
+		return nil
+	}
+	var names []string
+	for _, entry := range b.host.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		if name != "" && strings.HasPrefix(name, prefix) && !strings.HasSuffix(name, "*") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // setVariable replaces the first variable of the name and deletes the others,
