@@ -97,14 +97,18 @@ func printable(s string) string {
 }
 
 // printScript prints the script that writes the same file: one program of jq,
-// an assignment for each part, with its reason. A number that jq would round
-// leaves only the document itself.
+// an assignment for each part, with its reason. What jq would write in another
+// form leaves only the document itself.
 func printScript(inv *cli.Invocation, src *source, res *spec.Result, target string) error {
 	steps := inv.Steps()
 	for _, c := range res.CopyUps {
+		source, err := src.tree.Source(c)
+		if err != nil {
+			return err
+		}
 		step := explain.Step{
 			Action:  "fill the directory of the volume " + c.From,
-			Command: explain.Quote("mkdir", "-p", c.To) + "\n" + explain.Quote("cp", "-a", src.rootfs+c.From+"/.", c.To),
+			Command: fillCommand(source, c.To),
 			Why:     "a bind mount hides what the image has there",
 		}
 		if err := steps.Step(step); err != nil {
@@ -114,14 +118,26 @@ func printScript(inv *cli.Invocation, src *source, res *spec.Result, target stri
 	return steps.Step(explain.Step{Action: "write the config.json", Command: script(res.Document, target), Why: "what a runtime starts from", Ref: "runtime-spec config.md"})
 }
 
+// fillCommand makes the directory, and fills it when it is empty. The source
+// has no link of the image in it: cp would follow one out of the rootfs.
+func fillCommand(source, target string) string {
+	lines := explain.Quote("mkdir", "-p", target)
+	if source == "" {
+		return lines
+	}
+	copying := explain.Quote("cp", "-RPp", source+"/.", target)
+	noDevices := explain.Quote("find", target, "!", "-type", "d", "!", "-type", "f", "!", "-type", "l", "-exec", "rm", "{}", "+")
+	return lines + fmt.Sprintf("\nif [ -z \"$(%s)\" ]; then\n\t%s\n\t%s\nfi", explain.Quote("ls", "-A", target), copying, noDevices)
+}
+
 func script(doc *spec.Document, target string) string {
 	redirect := ""
 	if target != "-" {
 		redirect = " > " + explain.Quote(target+".new")
 	}
 	var b strings.Builder
-	if doc.HasGreatNumbers() {
-		fmt.Fprintf(&b, "# no jq here: it would round a number beyond 2^53\ncat%s <<'EOF'\n%sEOF\n", redirect, doc.Bytes())
+	if !doc.KeptByJQ() {
+		fmt.Fprintf(&b, "# no jq here: it would write a number or a string in another form\ncat%s <<'EOF'\n%sEOF\n", redirect, doc.Bytes())
 	} else {
 		fmt.Fprintf(&b, "jq -n -f /dev/stdin%s <<'EOF'\n{}\n", redirect)
 		for _, s := range doc.Sections() {

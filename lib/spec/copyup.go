@@ -99,17 +99,12 @@ func emptyAgain(dir string) (undo func() error, err error) {
 
 // fill copies the directory of the rootfs, if there is one.
 func (r *Rootfs) fill(c CopyUp) error {
-	handle, err := pathrs.OpenatInRoot(r.dir, c.From)
+	source, err := r.openDir(c.From)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("open %s in the rootfs: %w", c.From, err)
-	}
-	defer handle.Close()
-	source, err := pathrs.Reopen(handle, unix.O_RDONLY|unix.O_DIRECTORY)
-	if err != nil {
-		return fmt.Errorf("open %s in the rootfs: %w", c.From, err)
+		return err
 	}
 	defer source.Close()
 	target, err := openDirAt(unix.AT_FDCWD, c.To)
@@ -121,6 +116,38 @@ func (r *Rootfs) fill(c CopyUp) error {
 		return fmt.Errorf("fill the volume %s: %w", c.To, err)
 	}
 	return nil
+}
+
+// Source is the path on this machine of what CopyUp copies, with no link below
+// the rootfs; "" when there is nothing.
+func (r *Rootfs) Source(c CopyUp) (string, error) {
+	dir, err := r.openDir(c.From)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	source, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", dir.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("find where %s lies: %w", c.From, err)
+	}
+	return source, nil
+}
+
+// openDir opens a directory of the rootfs.
+func (r *Rootfs) openDir(name string) (*os.File, error) {
+	handle, err := pathrs.OpenatInRoot(r.dir, name)
+	if err != nil {
+		return nil, fmt.Errorf("open %s in the rootfs: %w", name, err)
+	}
+	defer handle.Close()
+	dir, err := pathrs.Reopen(handle, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, fmt.Errorf("open %s in the rootfs: %w", name, err)
+	}
+	return dir, nil
 }
 
 func openDirAt(dir int, name string) (*os.File, error) {

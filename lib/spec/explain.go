@@ -1,6 +1,9 @@
 package spec
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Field is one value of a document and where it came from.
 type Field struct {
@@ -93,19 +96,25 @@ func (n *node) uniform() bool {
 	return true
 }
 
-// HasGreatNumbers reports whether a number in the document exceeds 2^53: jq
-// before 1.7 would round it.
-func (d *Document) HasGreatNumbers() bool {
-	great := false
-	d.root.walk(func(_ []string, n *node, _ *Origin) {
-		if u, ok := n.uint(); ok && u > 1<<53 {
-			great = true
+// jqDepth is a nesting that every jq reads and writes; jq 1.6 ends at 256.
+const jqDepth = 200
+
+// KeptByJQ reports whether jq writes each value as it stands: it rounds
+// numbers beyond 2^53 before 1.7, has a form of its own for all that are not
+// plain integers, and for strings, and refuses what is nested too deep.
+func (d *Document) KeptByJQ() bool {
+	kept := true
+	d.root.walk(func(path []string, n *node, _ *Origin) {
+		switch n.kind {
+		case kindNumber:
+			i, ok := n.int()
+			kept = kept && ok && n.literal == strconv.FormatInt(i, 10) && i <= 1<<53 && i >= -1<<53
+		case kindString:
+			kept = kept && n.literal == quoteJSON(n.text())
 		}
-		if i, ok := n.int(); ok && i < -1<<53 {
-			great = true
-		}
+		kept = kept && len(path) < jqDepth
 	})
-	return great
+	return kept
 }
 
 // Section is a part of the document that one assignment of jq can make.

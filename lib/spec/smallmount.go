@@ -83,6 +83,9 @@ func (b *builder) imageVolumes() error {
 	if mode == "error" && len(destinations) > 0 {
 		return fault.Hint(fault.Refused("the image has volumes: %s", strings.Join(destinations, " ")), "choose with --volumes tmpfs-copyup, bind:/DIR or ignore")
 	}
+	if isBind && len(destinations) > 0 && b.in.Rootfs == nil {
+		return fault.Hint(fault.Usage("--volumes %s copies what the rootfs has there, and none was named", mode), "name it with --rootfs DIR")
+	}
 	slices.Sort(destinations)
 	for _, destination := range destinations {
 		from := fromImage("config.Volumes", "a volume is mounted (image-spec conversion.md)")
