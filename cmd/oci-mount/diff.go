@@ -1,14 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -49,27 +44,15 @@ func printChanges(ctx context.Context, inv *cli.Invocation, b *bundle.Bundle) er
 		return err
 	}
 	defer closeLowers(lowers)
-	out := bufio.NewWriter(inv.Out)
+	changes := inv.Records().Changes()
 	user := slices.Contains(mount.Options, "userxattr")
 	err = overlay.Changes(ctx, filepath.Join(b.Dir, mount.Upper), lowers, user, func(c overlay.Change) error {
-		return printChange(out, inv, c)
+		return changes.Add(string(c.Kind), c.Path)
 	})
-	return errors.Join(err, out.Flush())
-}
-
-// printChange writes one line. A newline in a path would forge another one.
-func printChange(out *bufio.Writer, inv *cli.Invocation, c overlay.Change) error {
-	switch {
-	case inv.Bool("json"):
-		return json.NewEncoder(out).Encode(map[string]string{"change": string(c.Kind), "path": c.Path})
-	case inv.Bool("null"):
-		_, err := fmt.Fprintf(out, "%c %s\x00", c.Kind, c.Path)
+	if err != nil {
 		return err
-	case strings.Contains(c.Path, "\n"):
-		return fault.Hint(fmt.Errorf("path %q contains a newline", c.Path), "use -0 or --json")
 	}
-	_, err := fmt.Fprintf(out, "%c %s\n", c.Kind, c.Path)
-	return err
+	return changes.Print()
 }
 
 // overlayOf returns the mount of the rootfs that the bundle remembers.

@@ -152,3 +152,29 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+func TestChangesAreWholeOrNone(t *testing.T) {
+	for _, tc := range []struct {
+		json, null bool
+		want       string
+		refused    string
+	}{
+		{want: "A /a\nD /b\n", refused: "new\nline"},
+		{null: true, want: "A /a\x00D /b\x00"},
+		{json: true, want: `{"change":"A","path":"/a"}` + "\n" + `{"change":"D","path":"/b"}` + "\n", refused: "o\xffd"},
+		{json: true, null: true, want: `{"change":"A","path":"/a"}` + "\x00" + `{"change":"D","path":"/b"}` + "\x00", refused: "o\xffd"},
+	} {
+		var out bytes.Buffer
+		changes := NewWriter(&out, tc.json, tc.null).Changes()
+		err := errors.Join(changes.Add("A", "/a"), changes.Add("D", "/b"))
+		if tc.refused != "" && !errors.Is(changes.Add("A", tc.refused), fault.ErrUsage) {
+			t.Errorf("%+v: %q is not refused", tc, tc.refused)
+		}
+		if out.Len() > 0 {
+			t.Errorf("%+v: %q was printed before the end", tc, out.String())
+		}
+		if err = errors.Join(err, changes.Print()); err != nil || out.String() != tc.want {
+			t.Errorf("%+v: %q, %v", tc, out.String(), err)
+		}
+	}
+}

@@ -56,12 +56,16 @@ func (w *Writer) Write(rec Record) error {
 			return fmt.Errorf("encode record: %w", err)
 		}
 	}
-	end := byte('\n')
-	if w.null {
-		end = 0
-	}
-	if _, err := w.out.Write(append(line, end)); err != nil {
+	if _, err := w.out.Write(append(line, w.end())); err != nil {
 		return fmt.Errorf("write record to standard output: %w", err)
 	}
 	return nil
+}
+
+// end is the byte that ends a record.
+func (w *Writer) end() byte {
+	if w.null {
+		return 0
+	}
+	return '\n'
 }
