@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/spec"
 )
@@ -16,8 +14,7 @@ const maxFindings = 3
 // system call that failed, and sometimes nothing. A config that runs is not
 // checked.
 func (s *starter) withFindings(err error) error {
-	var ended *fault.Status
-	if err == nil || errors.As(err, &ended) && ended.Err == nil {
+	if err == nil || programEnded(err) {
 		return err
 	}
 	doc, perr := spec.Parse(s.config.Raw())

@@ -28,19 +28,8 @@ type input struct {
 	stdinUsed bool
 }
 
-// findInput finds the bundle and reads the config.
-func (s *starter) findInput(context.Context) error {
-	if err := s.findBundle(); err != nil {
-		return err
-	}
-	if err := s.readConfig(); err != nil {
-		return err
-	}
-	s.describe()
-	return nil
-}
-
-func (s *starter) findBundle() error {
+// findBundle finds the bundle, if there is one.
+func (s *starter) findBundle(context.Context) error {
 	dir, config := s.String("bundle"), s.String("config")
 	switch {
 	case dir == "-" && config == "-":
@@ -90,6 +79,15 @@ func (s *starter) readRecord() (string, error) {
 type byteReader struct{ in io.Reader }
 
 func (r byteReader) Read(p []byte) (int, error) { return r.in.Read(p[:min(1, len(p))]) }
+
+// findConfig reads the config, and learns which bundle and image it is of.
+func (s *starter) findConfig(context.Context) error {
+	if err := s.readConfig(); err != nil {
+		return err
+	}
+	s.describe()
+	return nil
+}
 
 func (s *starter) readConfig() error {
 	var err error

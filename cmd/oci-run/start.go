@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,31 +36,44 @@ type starter struct {
 	listen int
 	// extra are the descriptors from 3 on that the program gets.
 	extra []*os.File
+	// dismiss sends the janitor home; nil without one.
+	dismiss func()
 }
 
 func start(ctx context.Context, inv *cli.Invocation) error {
 	s := &starter{Invocation: inv}
+	err := s.withText(s.withUndo(s.launch(ctx)))
+	if s.dismiss != nil {
+		s.dismiss()
+	}
+	return err
+}
+
+// launch finds out what is to be started, and starts it. The bundle comes
+// first, and then who cares for it: from there on --rm undoes it.
+func (s *starter) launch(ctx context.Context) error {
 	steps := []func(context.Context) error{
-		s.checkFlags, s.findListen, s.takeDescriptors, s.identify, s.findInput, s.shapeConfig, s.checkRootfs, s.addService, s.findRuntime, s.planContainer,
+		s.findBundle, s.identify, s.findListen, s.takeDescriptors, s.guardBundle, s.checkFlags, s.findConfig, s.hireJanitor,
+		s.shapeConfig, s.checkRootfs, s.addService, s.findRuntime, s.planContainer,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
-			return s.withText(err)
+			return err
 		}
 	}
-	if inv.DryRun() {
+	if s.DryRun() {
 		return s.script()
 	}
 	if err := s.trace(); err != nil {
 		return err
 	}
-	if err := s.store.Vacate(ctx, s.plan.Record.Runtime, s.plan.Record.ID, inv.Bool("replace")); err != nil {
-		return s.withText(err)
+	if err := s.store.Vacate(ctx, s.plan.Record.Runtime, s.plan.Record.ID, s.Bool("replace")); err != nil {
+		return err
 	}
-	if inv.Bool("detach") {
-		return s.withText(s.withFindings(s.detach(ctx)))
+	if s.Bool("detach") {
+		return s.withFindings(s.detach(ctx))
 	}
-	return s.withText(s.withFindings(s.foreground()))
+	return s.withFindings(s.foreground())
 }
 
 // withText prints the runtime's own words with -v; the error is ours.
@@ -103,8 +117,9 @@ func (s *starter) identify(context.Context) error {
 	if err := run.CheckID(s.id); err != nil {
 		return err
 	}
+	s.plan.Record.ID, s.plan.Record.Created, s.plan.RunRoot = s.id, time.Now(), cli.RunRoot()
 	var err error
-	s.store, err = run.OpenStore(cli.RunRoot())
+	s.store, err = run.OpenStore(s.plan.RunRoot)
 	return err
 }
 
@@ -122,8 +137,7 @@ func (s *starter) planContainer(context.Context) error {
 		return err
 	}
 	rec := &s.plan.Record
-	rec.SchemaVersion, rec.ID, rec.Created = run.RecordVersion, s.id, time.Now()
-	rec.Bundle, rec.Image = s.input.recorded, s.input.image
+	rec.SchemaVersion, rec.Bundle, rec.Image = run.RecordVersion, s.input.recorded, s.input.image
 	rec.Detached, rec.Terminal, rec.Remove = s.Bool("detach"), s.term.on, s.Bool("rm")
 	rec.StopSignal, rec.Tool = int(signal), name+" "+cli.Version()
 	rec.SharedPIDs = s.config.SharesPIDs()
@@ -133,7 +147,7 @@ func (s *starter) planContainer(context.Context) error {
 		}
 	}
 	s.plan.Hooks = s.config.HasHooks()
-	s.plan.BundleDir, s.plan.RunRoot = s.input.bundle, cli.RunRoot()
+	s.plan.BundleDir = s.input.bundle
 	s.plan.Timeout, s.plan.Grace = s.Duration("timeout"), s.Duration("time")
 	if s.plan.Config, err = s.config.Changed(); err != nil {
 		return err
@@ -183,14 +197,6 @@ func (s *starter) foreground() error {
 	streams := s.term.streams
 	streams.Extra = s.extra
 	events := run.Events{Warn: s.Log.Warn, Undo: undo}
-	dismiss := func() {}
-	if s.plan.Record.Remove {
-		var err error
-		if dismiss, err = run.HireJanitor(name, s.plan); err != nil {
-			return err
-		}
-	}
-	defer dismiss()
 	outcome, err := run.Supervise(s.plan, run.Inherit(streams), events)
 	if err != nil {
 		return err
@@ -210,22 +216,30 @@ func (s *starter) report(o run.Outcome) {
 }
 
 func (s *starter) detach(ctx context.Context) error {
-	rec := pipe.Record{Kind: pipe.KindContainer, ID: s.plan.Record.ID}
 	pid, err := run.Detach(name, s.plan, s.extra)
-	if err != nil {
+	if err == nil {
+		rec := pipe.Record{Kind: pipe.KindContainer, ID: s.plan.Record.ID}
+		rec.Extra = map[string]any{"pid": pid, "bundle": s.plan.Record.Bundle}
+		err = s.Records().Write(rec)
+	}
+	if err == nil {
+		return nil
+	}
+	// Nobody has learnt the ID, or the monitor has died.
+	if derr := s.destroy(ctx); derr != nil {
+		s.Log.Warn("%v", derr)
+	}
+	return err
+}
+
+// destroy removes what is there of this container. The ID may be another's.
+func (s *starter) destroy(ctx context.Context) error {
+	c, err := s.store.Load(s.id)
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil
+	}
+	if err != nil || !c.Created.Equal(s.plan.Record.Created) {
 		return err
 	}
-	rec.Extra = map[string]any{"pid": pid, "bundle": s.plan.Record.Bundle}
-	if err := s.Records().Write(rec); err != nil {
-		// Nobody has learnt the ID: undo.
-		c, lerr := s.store.Load(rec.ID)
-		if lerr != nil {
-			return err
-		}
-		if derr := c.Destroy(ctx); derr != nil {
-			s.Log.Warn("%v", derr)
-		}
-		return err
-	}
-	return nil
+	return c.Destroy(ctx)
 }

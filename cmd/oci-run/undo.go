@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,7 +11,48 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
+	"github.com/oci-plumbing/oci-plumbing/lib/run"
 )
+
+// guardBundle hires the janitor as soon as there is a bundle to undo. What
+// follows may take its time: the config may come through a pipe.
+func (s *starter) guardBundle(ctx context.Context) error {
+	if s.input.recorded == "" {
+		return nil
+	}
+	return s.hireJanitor(ctx)
+}
+
+// hireJanitor hires with --rm who cleans up should this process be killed.
+func (s *starter) hireJanitor(context.Context) error {
+	if !s.Bool("rm") || s.DryRun() || s.dismiss != nil {
+		return nil
+	}
+	s.plan.Record.Bundle = s.input.recorded
+	var err error
+	s.dismiss, err = run.HireJanitor(name, s.plan)
+	return err
+}
+
+// withUndo undoes with --rm the bundle whose start has failed. Where the
+// container was made, that was done with it, and there is nothing left to undo.
+func (s *starter) withUndo(err error) error {
+	dir := s.input.recorded
+	if err == nil || programEnded(err) || !s.Bool("rm") || s.DryRun() || dir == "" {
+		return err
+	}
+	if errors.Is(err, run.ErrTaken) {
+		// The container that has the ID may run from this very bundle.
+		return fault.Hint(err, "bundle %s stays as it is, for another try", dir)
+	}
+	return errors.Join(err, undo(dir))
+}
+
+// programEnded reports whether err is no failure but the program's own status.
+func programEnded(err error) bool {
+	var status *fault.Status
+	return errors.As(err, &status) && status.Err == nil
+}
 
 // undo takes apart what the bundle records: its mounts, the last one first,
 // and then the bundle itself. A bundle without such a record was not made by

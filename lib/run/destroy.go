@@ -47,9 +47,7 @@ func (r Runtime) knows(id string) bool {
 // has not started.
 func (r Runtime) taken(id string, cause error) error {
 	err := fmt.Errorf("container ID %s is taken: %s has a container of that ID", id, r.Name())
-	if cause != nil {
-		err = &joined{err, cause}
-	}
+	err = &joined{err, errors.Join(ErrTaken, cause)}
 	return fault.Hint(fault.WithStatus(StatusFailed, err), "free it with: %s, or use --replace", explain.Quote(r.Command("delete", "--force", id)...))
 }
 
@@ -61,7 +59,7 @@ func (j *joined) Unwrap() []error { return []error{j.shown, j.cause} }
 
 // explainTaken says what holds the ID.
 func (s *Store) explainTaken(err error, id string) error {
-	if !errors.Is(err, errTaken) {
+	if !errors.Is(err, ErrTaken) {
 		return err
 	}
 	c, lerr := s.Load(id)
@@ -79,7 +77,7 @@ func (s *Store) explainTaken(err error, id string) error {
 	if c.Process.Pid != 0 && state == StateRunning {
 		what += fmt.Sprintf(", pid %d", c.Process.Pid)
 	}
-	return fault.Hint(fault.WithStatus(StatusFailed, errors.New(what)), "free it with: oci-run --delete %s, or use --replace", id)
+	return fault.Hint(fault.WithStatus(StatusFailed, &joined{errors.New(what), err}), "free it with: oci-run --delete %s, or use --replace", id)
 }
 
 // Vacate makes room for a new container of the ID. A finished one that nobody
@@ -103,7 +101,7 @@ func (s *Store) Vacate(ctx context.Context, r Runtime, id string, force bool) er
 		return err
 	}
 	if !force && (state != StateExited || c.Runtime.knows(id)) {
-		return s.explainTaken(errTaken, id)
+		return s.explainTaken(ErrTaken, id)
 	}
 	return c.Destroy(ctx)
 }

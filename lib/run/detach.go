@@ -37,12 +37,18 @@ type report struct {
 	Status int      `json:"status,omitempty"`
 	// Text is the runtime's own message.
 	Text string `json:"text,omitempty"`
+	// Taken: the error is ErrTaken.
+	Taken bool `json:"taken,omitempty"`
 }
 
 // reported is an error that a monitor has reported.
-type reported struct{ message, text string }
+type reported struct {
+	message, text string
+	cause         error
+}
 
 func (r *reported) Error() string { return r.message }
+func (r *reported) Unwrap() error { return r.cause }
 
 // Detach starts the container of the plan in the care of a monitor of its own:
 // this program, executed again under the name self in a session of its own,
@@ -78,7 +84,11 @@ func Detach(self string, plan Plan, extra []*os.File) (int, error) {
 }
 
 func (r report) err() error {
-	var err error = &reported{r.Error, r.Text}
+	told := &reported{message: r.Error, text: r.Text}
+	if r.Taken {
+		told.cause = ErrTaken
+	}
+	var err error = told
 	for _, h := range r.Hints {
 		err = fault.Hint(err, "%s", h)
 	}

@@ -39,7 +39,7 @@ func Monitor(undo func(bundle string) error) error {
 }
 
 func failed(err error) report {
-	r := report{Error: err.Error(), Hints: fault.Hints(err), Status: StatusFailed, Text: RuntimeText(err)}
+	r := report{Error: err.Error(), Hints: fault.Hints(err), Status: StatusFailed, Text: RuntimeText(err), Taken: errors.Is(err, ErrTaken)}
 	var status *fault.Status
 	if errors.As(err, &status) {
 		r.Status = status.Code

@@ -290,8 +290,8 @@ func TestStoreLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.claim(testRecord("x"), nil); !errors.Is(err, errTaken) {
-		t.Errorf("a second claim: %v, want errTaken", err)
+	if _, err := s.claim(testRecord("x"), nil); !errors.Is(err, ErrTaken) {
+		t.Errorf("a second claim: %v, want ErrTaken", err)
 	}
 	got, err := s.Load("x")
 	if err != nil {

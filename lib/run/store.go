@@ -79,7 +79,7 @@ type claim struct {
 }
 
 // claim makes the directory of a new container and locks it. With a config,
-// that becomes bundle/config.json. It fails with errTaken when the ID is in use.
+// that becomes bundle/config.json. It fails with ErrTaken when the ID is in use.
 func (s *Store) claim(rec Record, config []byte) (_ *claim, err error) {
 	// The sweep of left-over directories holds the lock exclusively.
 	unlock, err := s.lock(unix.LOCK_SH)
@@ -107,7 +107,7 @@ func (s *Store) claim(rec Record, config []byte) (_ *claim, err error) {
 	dir := s.Dir(rec.ID)
 	if err := unix.Renameat2(unix.AT_FDCWD, temp, unix.AT_FDCWD, dir, unix.RENAME_NOREPLACE); err != nil {
 		if errors.Is(err, unix.EEXIST) {
-			err = errTaken
+			err = ErrTaken
 		}
 		return nil, errors.Join(fmt.Errorf("claim container %s: %w", rec.ID, err), status.Close())
 	}
@@ -115,8 +115,8 @@ func (s *Store) claim(rec Record, config []byte) (_ *claim, err error) {
 	return c, nil
 }
 
-// errTaken is a second claim to an ID.
-var errTaken = errors.New("the ID is taken")
+// ErrTaken is behind the error of a start whose ID another container has.
+var ErrTaken = errors.New("the ID is taken")
 
 // save writes the record.
 func (c *claim) save() error {
