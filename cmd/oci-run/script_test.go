@@ -79,6 +79,9 @@ func (rt testRuntime) condition(cond string) (bool, error) {
 		return strings.HasPrefix(rt.name, "runc"), nil
 	case "crun", "runsc":
 		return rt.name == cond, nil
+	case "journal":
+		_, err := os.Stat("/run/systemd/journal/stdout")
+		return err == nil, nil
 	}
 	return false, fmt.Errorf("unknown condition %q", cond)
 }

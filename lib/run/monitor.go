@@ -32,10 +32,22 @@ func Monitor(undo func(bundle string) error) error {
 			return err
 		},
 	}
-	if _, err = Supervise(plan, plan.openDetached, events); err != nil {
+	if err := superviseAlone(plan, plan.openDetached, events); err != nil {
 		return errors.Join(err, sendReport(out, failed(err)))
 	}
 	return nil
+}
+
+// superviseAlone is Supervise for a process whose stderr nobody sees: the trace
+// of a panic would be lost, and the caller be told of a death without a cause.
+func superviseAlone(plan Plan, open Opener, events Events) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the monitor failed: %v", p)
+		}
+	}()
+	_, err = Supervise(plan, open, events)
+	return err
 }
 
 func failed(err error) report {

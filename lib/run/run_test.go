@@ -519,3 +519,12 @@ func TestLocateCgroup(t *testing.T) {
 		}
 	}
 }
+
+// TestSuperviseAlone: what goes wrong in a process without stderr is told.
+func TestSuperviseAlone(t *testing.T) {
+	plan := Plan{RunRoot: filepath.Join(t.TempDir(), "run"), Record: testRecord("x")}
+	open := func() (Streams, func(), error) { panic("out of order") }
+	if err := superviseAlone(plan, open, Events{}); err == nil || !strings.Contains(err.Error(), "out of order") {
+		t.Errorf("superviseAlone = %v, want the words of the panic", err)
+	}
+}

@@ -75,10 +75,11 @@ func (s *supervisor) bundleDir() string {
 
 // launch takes the container from nothing to a running program.
 func (s *supervisor) launch() error {
-	var err error
-	if s.streams, s.done, err = s.open(); err != nil {
+	streams, done, err := s.open()
+	if err != nil {
 		return err
 	}
+	s.streams, s.done = streams, done
 	if s.plan.NotifySocket != "" {
 		if s.notify, err = newNotifyProxy(s.claim.dir, s.plan.NotifySocket, s.rec.Detached); err != nil {
 			return err
