@@ -59,7 +59,7 @@ func processFlags() []cli.Flag {
 		&cli.StringFlag{Name: "cwd", Usage: "start the program in `DIR` of the container"},
 		&cli.BoolFlag{Name: "init", Usage: "put a small init before the program, as pid 1, that passes on signals and reaps orphans"},
 		&cli.StringFlag{Name: "stop-signal", Usage: "ask the program to end with `SIGNAL`", DefaultText: "the image's STOPSIGNAL, or TERM"},
-		&cli.DurationFlag{Name: "timeout", Usage: "stop the program after `DURATION`, such as 90s"},
+		&cli.DurationFlag{Name: "timeout", Usage: "stop the program after `DURATION`: seconds, or such as 1m30s"},
 		&cli.DurationFlag{Name: "time", Usage: "wait `DURATION` between the stop signal and KILL", Value: defaultGrace},
 	}
 }

@@ -33,7 +33,7 @@ func run(t *testing.T, do func(context.Context, *Invocation) error, stdin string
 		Flags: []Flag{
 			&BoolFlag{Name: "detach", Aliases: []string{"d"}}, &BoolFlag{Name: "tty", Aliases: []string{"t"}},
 			&StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "the `DIR`"}, &StringSliceFlag{Name: "env", Aliases: []string{"e"}},
-			&IntFlag{Name: "num"},
+			&IntFlag{Name: "num"}, &DurationFlag{Name: "time", Aliases: []string{"w"}, Value: 10 * time.Second},
 		},
 		Run: do,
 	}, stdin, words...)
@@ -85,6 +85,26 @@ func TestArgumentsInAnyOrder(t *testing.T) {
 		}, "", strings.Fields(tc.words)...)
 		if got != tc.want || o.status != 0 {
 			t.Errorf("oci-x %s: status %d\n got %s\nwant %s\n%s", tc.words, o.status, got, tc.want, o.err)
+		}
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for words, want := range map[string]time.Duration{
+		"": 10 * time.Second, "--time 1": time.Second, "--time=0": 0, "-w 1.5": 1500 * time.Millisecond, "--time 1m30s": 90 * time.Second, "-w20ms": 20 * time.Millisecond,
+	} {
+		var got time.Duration
+		o := run(t, func(_ context.Context, inv *Invocation) error { got = inv.Duration("time"); return nil }, "", strings.Fields(words)...)
+		if got != want || o.status != 0 {
+			t.Errorf("oci-x %s: %s, status %d, want %s\n%s", words, got, o.status, want, o.err)
+		}
+	}
+	for words, want := range map[string]string{
+		"--time soon": `--time "soon" is neither a number of seconds nor`, "-w=": "is neither", "-w -1": "--time -1 is negative", "--time -1s": "--time -1s is negative", "--time 1d": "is neither",
+	} {
+		o := run(t, func(context.Context, *Invocation) error { t.Errorf("oci-x %s ran", words); return nil }, "", strings.Fields(words)...)
+		if o.status != 2 || !strings.Contains(o.err, want) {
+			t.Errorf("oci-x %s: status %d, %q, want %q", words, o.status, o.err, want)
 		}
 	}
 }

@@ -97,7 +97,10 @@ func Main(c *Command, words []string, stdio Stdio) int {
 		// The library would print its own help for a flag of this name.
 		return c.finish(log, c.help(stdio.Out))
 	}
-	given := canonical(args.flags, flags)
+	given, err := durations(canonical(args.flags, flags), flags)
+	if err != nil {
+		return c.finish(log, err)
+	}
 	if slices.Contains(given, "--version") {
 		return c.finish(log, printVersion(c.Name, stdio.Out, slices.Contains(given, "--json")))
 	}

@@ -18,7 +18,7 @@ type (
 	Int64Flag = cli.Int64Flag
 	// UintFlag takes an unsigned integer.
 	UintFlag = cli.UintFlag
-	// DurationFlag takes a duration such as 30s.
+	// DurationFlag takes a duration such as 30s, or a number of seconds.
 	DurationFlag = cli.DurationFlag
 	// GenericFlag takes a word that its Value parses.
 	GenericFlag = cli.GenericFlag
