@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -74,6 +75,9 @@ type call struct {
 	log string
 	// patient lets the runtime's timers be late: see slack.Patient.
 	patient bool
+	// brief has a runtime that is a Go program spend nothing on what pays only
+	// for longer ones: see briefEnv.
+	brief bool
 	// started is told of the process, before it can have been reaped.
 	children *children
 }
@@ -126,6 +130,9 @@ func (r Runtime) do(ctx context.Context, c call) error {
 	}
 	cmd.ExtraFiles = c.extra
 	cmd.Env = runtimeEnv(os.Environ())
+	if c.brief {
+		cmd.Env = briefEnv(cmd.Env)
+	}
 	// A process group of its own: Ctrl-C is for this process to pass on, not
 	// for the runtime to be killed by, half-way.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -165,6 +172,20 @@ func runtimeEnv(env []string) []string {
 		}
 	}
 	return kept
+}
+
+// briefEnv adds what makes a Go program that lives for 50 ms cheaper by a tenth:
+// it neither wakes a second processor nor collects its first megabytes. What
+// the user has set goes before it. The container does not see it: its variables
+// are those of config.json.
+func briefEnv(env []string) []string {
+	for _, setting := range []string{"GOMAXPROCS=1", "GOGC=400"} {
+		name, _, _ := strings.Cut(setting, "=")
+		if !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") }) {
+			env = append(env, setting)
+		}
+	}
+	return env
 }
 
 // maxLog bounds what is read of a runtime's messages.

@@ -127,7 +127,7 @@ func (s *supervisor) create() error {
 		return fault.WithStatus(128+int(sig), fmt.Errorf("stopped by %s before the container was created", signalName(sig)))
 	}
 	words := []string{"create", "--bundle", s.bundleDir(), "--pid-file", filepath.Join(s.claim.dir, pidFile)}
-	c := call{log: filepath.Join(s.claim.dir, runtimeLog), extra: s.streams.Extra, children: s.children, patient: s.patient()}
+	c := call{log: filepath.Join(s.claim.dir, runtimeLog), extra: s.streams.Extra, children: s.children, patient: s.patient(), brief: s.brief()}
 	if s.rec.Terminal {
 		console, err := listenConsole(s.claim.dir)
 		if err != nil {
@@ -169,6 +169,12 @@ func (s *supervisor) create() error {
 // the usual ones back, and there must be no hooks, whose processes would keep
 // them.
 func (s *supervisor) patient() bool { return s.plain() && capability.Has(unix.CAP_SYS_NICE) }
+
+// brief reports whether the environment of the runtime is for it alone: a hook
+// may inherit it, and what a runtime of another name starts may live on.
+func (s *supervisor) brief() bool {
+	return s.plain() && strings.Contains(s.rec.Runtime.Name(), kindRunc)
+}
 
 // logSize is the size of a log that the container is going to write itself; 0
 // without one.
