@@ -68,11 +68,53 @@ func (l LogPlan) openRaw(id string) (*os.File, error) {
 	case LogJournald:
 		return openJournal(id)
 	}
-	f, err := os.OpenFile(l.Target, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the container's log: %w", err)
+	f, made, err := openLog(l.Target)
+	if err != nil || !made {
+		return f, err
 	}
-	return f, l.give(f)
+	if err := l.give(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// openLog opens a log to append to, and tells whether it has made the file:
+// what was there before is not to be given away. Nothing in it waits (a FIFO
+// without a reader would be waited for), nor makes a terminal that of this
+// session.
+func openLog(path string) (f *os.File, made bool, err error) {
+	const flags = unix.O_WRONLY | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	fd, err := unix.Open(path, flags|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if made = err == nil; errors.Is(err, unix.EEXIST) {
+		fd, err = unix.Open(path, flags, 0)
+	}
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		err = errNoLog
+	case err == nil:
+		if err = checkLog(fd); err != nil {
+			_ = unix.Close(fd)
+		}
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("open the container's log %s: %w", path, err)
+	}
+	return os.NewFile(uintptr(fd), path), made, nil
+}
+
+var errNoLog = fault.Refused("it is neither a file nor a character device")
+
+// checkLog refuses what cannot be a log, and has writes wait again, which the
+// program expects of its output.
+func checkLog(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFCHR {
+		return errNoLog
+	}
+	return unix.SetNonblock(fd, false)
 }
 
 // give makes the program the owner of its output. That it cannot be done, for

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // maxLogLine is where a line is cut into parts, as the container runtime
@@ -35,15 +33,18 @@ func openLogWriter(plan LogPlan) (*logWriter, error) {
 }
 
 func (w *logWriter) open() error {
-	f, err := os.OpenFile(w.plan.Target, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, _, err := openLog(w.plan.Target)
 	if err != nil {
-		return fmt.Errorf("open the container's log: %w", err)
+		return err
 	}
 	info, err := f.Stat()
 	if err != nil {
 		return errors.Join(fmt.Errorf("open the container's log: %w", err), f.Close())
 	}
 	w.file, w.size = f, info.Size()
+	if !info.Mode().IsRegular() {
+		w.plan.MaxSize = 0 // a device is not to be renamed
+	}
 	return nil
 }
 
