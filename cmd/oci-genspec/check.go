@@ -29,7 +29,11 @@ func check(ctx context.Context, inv *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	findings, err := spec.Check(doc, spec.CheckOptions{Bundle: dir, Features: features(ctx, inv)})
+	known, err := features(ctx, inv)
+	if err != nil {
+		return err
+	}
+	findings, err := spec.Check(doc, spec.CheckOptions{Bundle: dir, Features: known})
 	if err != nil {
 		return err
 	}
@@ -88,9 +92,14 @@ func readDocument(inv *cli.Invocation, name string) (data []byte, dir string, er
 const patience = 5 * time.Second
 
 // features asks the runtime what it can do. A runtime without that command,
-// or no runtime at all, is no finding.
-func features(ctx context.Context, inv *cli.Invocation) []byte {
+// or no runtime at all, is no finding; one that was named must be there.
+func features(ctx context.Context, inv *cli.Invocation) ([]byte, error) {
 	runtime := inv.String("runtime")
+	if runtime != "" {
+		if _, err := exec.LookPath(runtime); err != nil {
+			return nil, fault.Hint(fault.NotFound("--runtime %s: %w", runtime, err), "give the name of one in PATH, or its path")
+		}
+	}
 	for _, name := range []string{"runc", "crun", "youki"} {
 		if runtime != "" {
 			break
@@ -101,7 +110,7 @@ func features(ctx context.Context, inv *cli.Invocation) []byte {
 	}
 	if runtime == "" {
 		inv.Log.Note("no runtime in PATH: its features are not checked")
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -110,9 +119,9 @@ func features(ctx context.Context, inv *cli.Invocation) []byte {
 	cmd.Stdout = &limitedWriter{&out, spec.MaxSize}
 	if err := cmd.Run(); err != nil || !json.Valid(out.Bytes()) {
 		inv.Log.Note("%s does not tell its features: they are not checked", runtime)
-		return nil
+		return nil, nil
 	}
-	return out.Bytes()
+	return out.Bytes(), nil
 }
 
 // limitedWriter refuses what exceeds its bound.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 )
@@ -24,12 +25,28 @@ func command() *cli.Command {
 	}
 }
 
+// refuseLonely refuses flags that have no effect without another one. The
+// variable OCI_RUNTIME is for other tools, too.
+func refuseLonely(inv *cli.Invocation) error {
+	runtime := inv.String("runtime")
+	switch {
+	case inv.IsSet("platform") && !inv.IsSet("image"):
+		return inv.Usage("--platform has no effect without --image")
+	case runtime != os.Getenv("OCI_RUNTIME") && !inv.Bool("check"):
+		return inv.Usage("--runtime has no effect without --check")
+	}
+	return nil
+}
+
 // run chooses one of the four things that the tool does.
 func run(ctx context.Context, inv *cli.Invocation) error {
 	if err := refuseEngineFlags(inv); err != nil {
 		return err
 	}
 	if err := refuseVolume(inv); err != nil {
+		return err
+	}
+	if err := refuseLonely(inv); err != nil {
 		return err
 	}
 	switch {

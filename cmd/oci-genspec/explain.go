@@ -131,9 +131,14 @@ func fillCommand(source, target string) string {
 }
 
 func script(doc *spec.Document, target string) string {
-	redirect := ""
-	if target != "-" {
+	redirect, move := "", ""
+	switch {
+	case target == "-":
+	case isStream(target):
+		redirect = " > " + explain.Quote(target)
+	default:
 		redirect = " > " + explain.Quote(target+".new")
+		move = explain.Quote("mv", target+".new", target) + "\n"
 	}
 	var b strings.Builder
 	if !doc.KeptByJQ() {
@@ -145,8 +150,5 @@ func script(doc *spec.Document, target string) string {
 		}
 		b.WriteString("EOF\n")
 	}
-	if target != "-" {
-		b.WriteString(explain.Quote("mv", target+".new", target) + "\n")
-	}
-	return b.String()
+	return b.String() + move
 }

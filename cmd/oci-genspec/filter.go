@@ -2,10 +2,12 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 	"github.com/oci-plumbing/oci-plumbing/lib/spec"
 )
@@ -17,8 +19,11 @@ func filterFile(inv *cli.Invocation) error {
 		return inv.Usage("--config and the operand %q exclude each other", inv.Operand(0))
 	}
 	data, err := readFile(inv, name)
+	if errors.Is(err, fault.ErrNotFound) {
+		err = fault.Hint(err, "make one with: oci-genspec BUNDLE, or change that of the standard input with -c -")
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("--config: %w", err)
 	}
 	dir := ""
 	if name != "-" {
@@ -50,7 +55,7 @@ func filter(inv *cli.Invocation, data []byte, dir string) (err error) {
 		return err
 	}
 	warn(inv, res)
-	output := inv.String("output")
+	output := outputOf(inv)
 	if output == "" {
 		output = "-"
 	}

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -55,7 +56,7 @@ func generate(ctx context.Context, inv *cli.Invocation) error {
 		return filter(inv, data, "")
 	}
 	records := pipe.NewReader(rest, inv.Bool("null"))
-	for {
+	for first := true; ; first = false {
 		rec, err := records.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -63,10 +64,23 @@ func generate(ctx context.Context, inv *cli.Invocation) error {
 		if err != nil {
 			return err
 		}
+		if output := outputOf(inv); !first && output != "" && output != "-" {
+			return fault.Usage("--output %s holds the config.json of one bundle, and standard input names more", output)
+		}
 		if err := generateOne(ctx, inv, opt, rec); err != nil {
 			return err
 		}
 	}
+}
+
+// outputOf is --output. Where the shell has sent standard output to a file,
+// /dev/stdout leads to a regular one, which is not to be replaced.
+func outputOf(inv *cli.Invocation) string {
+	output := inv.String("output")
+	if slices.Contains([]string{"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}, output) {
+		return "-"
+	}
+	return output
 }
 
 // firstLine reads up to the end of the first record.
@@ -119,7 +133,7 @@ func generateOne(ctx context.Context, inv *cli.Invocation, opt spec.Options, rec
 	if err != nil {
 		return err
 	}
-	output := inv.String("output")
+	output := outputOf(inv)
 	if output == "" && src.bundle == nil {
 		output = "-"
 	}
@@ -196,7 +210,9 @@ func deliverDocument(inv *cli.Invocation, src *source, data []byte, output, targ
 			err = fmt.Errorf("write config.json to standard output: %w", err)
 		}
 		return err
-	case src == nil || src.bundle == nil:
+	case !src.ownConfig(target):
+		// No record: the next stage would take up the config.json that lies in
+		// the bundle, which is another one.
 		return writeFile(output, data)
 	}
 	return writeAndTell(inv, src, data, target, rec)
@@ -241,10 +257,16 @@ func keep(target string) (undo func() error, err error) {
 	return func() error { return writeFile(target, before) }, err
 }
 
-// writeFile replaces the file whole; what is no regular file, such as
-// /dev/stdout, is written to.
+// isStream reports whether a file is written to, not replaced: a pipe or a
+// device.
+func isStream(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
+}
+
+// writeFile replaces the file whole, unless it is a stream.
 func writeFile(name string, data []byte) error {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+	if isStream(name) {
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)
 		if err != nil {
 			return err

@@ -25,7 +25,7 @@ const imageConfig = `{"architecture": %q, "os": "linux", "rootfs": {"type": "lay
 // "img", and bundles: "b" as oci-unpack leaves it, "plain" without a record.
 func setup(env *testscript.Env) error {
 	config := fmt.Appendf(nil, imageConfig, runtime.GOARCH)
-	files := map[string]string{"image.json": string(config), "store/oci-layout": `{"imageLayoutVersion": "1.0.0"}`}
+	files := map[string]string{"image.json": string(config), "store/oci-layout": `{"imageLayoutVersion": "1.0.0"}`, "no-features": "#!/bin/false\n"}
 	blob := func(data []byte) string {
 		sum := sha256.Sum256(data)
 		files["store/blobs/sha256/"+hex.EncodeToString(sum[:])] = string(data)
@@ -56,7 +56,7 @@ func setup(env *testscript.Env) error {
 		}
 	}
 	// The runtime of the machine is no part of the tests.
-	env.Setenv("OCI_RUNTIME", filepath.Join(env.WorkDir, "no-runtime"))
+	env.Setenv("OCI_RUNTIME", filepath.Join(env.WorkDir, "no-features"))
 	return nil
 }
 

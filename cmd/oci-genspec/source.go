@@ -58,6 +58,16 @@ func findSource(ctx context.Context, inv *cli.Invocation, path string) (*source,
 	return s, s.readConfig(ctx, inv)
 }
 
+// ownConfig reports whether the file is the config.json of the bundle.
+func (s *source) ownConfig(file string) bool {
+	if s == nil || s.bundle == nil || filepath.Base(file) != bundle.ConfigFile {
+		return false
+	}
+	dir, err1 := os.Stat(filepath.Dir(file))
+	own, err2 := os.Stat(s.bundle.Dir)
+	return err1 == nil && err2 == nil && os.SameFile(dir, own)
+}
+
 // isImage reports whether a word that names no bundle is meant as an image: by
 // its transport, or by the layout that it names.
 func isImage(word string) bool {

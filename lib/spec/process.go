@@ -170,7 +170,7 @@ func (b *builder) flagEnv() ([]variable, error) {
 	for _, file := range b.opt.EnvFiles {
 		entries, err := readEnvFile(file)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--env-file %s: %w", file, err)
 		}
 		for _, entry := range entries {
 			added = b.appendEnv(added, entry, byFlag("--env-file", file))
@@ -270,7 +270,7 @@ func readEnvFile(name string) ([]string, error) {
 		}
 		name, _, _ := strings.Cut(line, "=")
 		if name == "" || strings.ContainsAny(name, " \t") {
-			return nil, fault.Usage("env file line %d: %q is no name of a variable", number, name)
+			return nil, fault.Usage("line %d: %q is no name of a variable", number, name)
 		}
 		entries = append(entries, line)
 	}
