@@ -4,7 +4,10 @@
 package cdi
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -27,7 +30,18 @@ func Edits(dirs []string, device string) (*specs.Spec, error) {
 	}
 	edited := &specs.Spec{Process: &specs.Process{}, Linux: &specs.Linux{Resources: &specs.LinuxResources{}}}
 	if _, err := cache.InjectDevices(edited, device); err != nil {
+		err = errors.Join(err, unread(cache.GetErrors()))
 		return nil, fault.Hint(fault.As(fault.ErrNotFound, err), "the vendor's tool writes the specification of its devices to %s", strings.Join(dirs, " or "))
 	}
 	return edited, nil
+}
+
+// unread are the files that could not be loaded: one of them may name the
+// device.
+func unread(files map[string][]error) error {
+	var list []error
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		list = append(list, fmt.Errorf("%s: %w", file, errors.Join(files[file]...)))
+	}
+	return errors.Join(list...)
 }
