@@ -90,8 +90,15 @@ func (l *Log) Hint(format string, args ...any) {
 
 func (l *Log) hint(text string) { l.line("hint", text) }
 
-// fail prints the error and its hints.
+// fail prints each failure with those of its hints that are new.
 func (l *Log) fail(err error, status int) {
+	said := make(map[string]bool)
+	for _, e := range fault.Split(err) {
+		l.failure(e, status, said)
+	}
+}
+
+func (l *Log) failure(err error, status int, said map[string]bool) {
 	hints := fault.Hints(err)
 	for i, h := range hints {
 		hints[i] = strings.ReplaceAll(h, "{tool}", l.name)
@@ -102,7 +109,10 @@ func (l *Log) fail(err error, status int) {
 	}
 	l.line("error", err.Error())
 	for _, h := range hints {
-		l.line("hint", h)
+		if !said[h] {
+			said[h] = true
+			l.line("hint", h)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 )
 
@@ -131,6 +132,33 @@ func walk(err error, visit func(error)) {
 		}
 	}
 	visit(err)
+}
+
+// several are failures of which none is the cause of another.
+type several []error
+
+func (s several) Error() string   { return errors.Join(s...).Error() }
+func (s several) Unwrap() []error { return s }
+
+// Several collects the failures of things that were tried one after the other,
+// for Split to part them again. Nils do not count.
+func Several(errs ...error) error {
+	errs = slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil })
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
+		return errs[0]
+	}
+	return several(errs)
+}
+
+// Split returns what Several has collected, or else the error itself.
+func Split(err error) []error {
+	if s, ok := err.(several); ok { //nolint:errorlint // wrapped they are parts of one failure
+		return s
+	}
+	return []error{err}
 }
 
 // Status is an error that asks for an exit status of its own. It is for

@@ -55,3 +55,14 @@ func TestHintForWhatTheKernelSaid(t *testing.T) {
 		t.Errorf("Hints of a missing file = %q", got)
 	}
 }
+
+func TestSeveralFailuresStandApart(t *testing.T) {
+	a, b := Hint(errors.New("a"), "one"), NotFound("b")
+	several := Several(nil, a, nil, b)
+	if len(Split(several)) != 2 || Kind(several) != ErrNotFound || several.Error() != "a\nb" {
+		t.Errorf("Several = %v of kind %v, splits into %d", several, Kind(several), len(Split(several)))
+	}
+	if Several(nil, nil) != nil || Several(nil, a) != a || len(Split(a)) != 1 {
+		t.Error("less than two failures did not stay what they are")
+	}
+}
