@@ -40,7 +40,7 @@ func collect(ctx context.Context, inv *cli.Invocation) error {
 
 func collectIn(ctx context.Context, inv *cli.Invocation, root string) error {
 	c := collector{inv: inv, root: root, steps: inv.Steps(), dry: inv.DryRun()}
-	return store.At(root, store.Form{}).Evict(ctx, store.Eviction{
+	return c.store().Evict(ctx, store.Eviction{
 		Begin: c.begin, Needs: c.needs, InUse: c.inUse, Removed: c.removed, Dry: c.dry,
 	})
 }
@@ -55,6 +55,8 @@ type collector struct {
 	steps  *explain.Printer
 	dry    bool
 }
+
+func (c *collector) store() *store.Store { return store.At(c.root, store.Form{}) }
 
 // begin lists the mounts and their layers.
 func (c *collector) begin() (err error) {
@@ -115,7 +117,8 @@ func (c *collector) removed(e store.Entry) error {
 // nobody named, and that holds nothing of value, is removed on the way.
 func (c *collector) needs(ctx context.Context, dir string) ([]store.Key, error) {
 	if _, err := os.Lstat(filepath.Join(dir, ispec.ImageLayoutFile)); err == nil {
-		return layoutNeeds(ctx, dir)
+		keys, err := layoutNeeds(ctx, dir)
+		return keys, fault.Hint(err, "no layer is removed meanwhile; mend or remove %s, or let its layers go: rm %s", dir, c.store().Note(dir))
 	}
 	b := &bundle.Bundle{Dir: dir}
 	state, err := b.State()
@@ -123,7 +126,7 @@ func (c *collector) needs(ctx context.Context, dir string) ([]store.Key, error) 
 		return nil, c.finish(b) // no longer a bundle
 	}
 	if err != nil {
-		return nil, err
+		return nil, fault.Hint(err, "no layer is removed meanwhile; delete the bundle: %s --rm %s", name, dir)
 	}
 	if err := c.tidy(b); err != nil {
 		return nil, err
@@ -247,8 +250,9 @@ func (c *collector) drop(b *bundle.Bundle) (bool, error) {
 	return true, b.Remove()
 }
 
-// layoutNeeds reads the diffIDs of every image in the layout. One that cannot
-// be read stops the collection: what it needs is not known.
+// layoutNeeds reads the diffIDs of every image in the layout. What is no image,
+// or is refused as one, has no layers in the cache. A layout that cannot be
+// read stops the collection of layers: what it needs is not known.
 func layoutNeeds(ctx context.Context, dir string) ([]store.Key, error) {
 	l, err := layout.Open(dir)
 	if err != nil {
@@ -261,8 +265,8 @@ func layoutNeeds(ctx context.Context, dir string) ([]store.Key, error) {
 	var keys []store.Key
 	for _, desc := range manifests {
 		image, err := l.Image(ctx, desc)
-		if errors.Is(err, fault.ErrNotFound) {
-			continue // an index that was copied in part
+		if errors.Is(err, fault.ErrNotFound) || errors.Is(err, fault.ErrRefused) {
+			continue // also an index that was copied in part
 		}
 		if err != nil {
 			return nil, fmt.Errorf("look which layers %s needs: %w", dir, err)

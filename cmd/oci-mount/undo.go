@@ -40,7 +40,7 @@ func undo(ctx context.Context, inv *cli.Invocation) error {
 	for _, word := range inv.Operands {
 		errs = append(errs, u.one(ctx, word))
 	}
-	return errors.Join(errs...)
+	return fault.Several(errs...)
 }
 
 type undoer struct {
@@ -65,7 +65,7 @@ func (u *undoer) one(ctx context.Context, word string) error {
 }
 
 func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
-	state, err := b.State()
+	state, err := u.state(b)
 	if err != nil {
 		return err
 	}
@@ -95,6 +95,33 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 		}
 	}
 	return removeBundle(ctx, b, u.root)
+}
+
+// state reads oci-bundle.json. One that is damaged or gone keeps nobody from
+// undoing a bundle that is known from elsewhere.
+func (u *undoer) state(b *bundle.Bundle) (*bundle.State, error) {
+	state, err := b.State()
+	if !errors.Is(err, fault.ErrRefused) && !errors.Is(err, fault.ErrNotFound) {
+		return state, err
+	}
+	known, knownErr := u.knows(b)
+	if knownErr != nil || !known {
+		return nil, errors.Join(fault.Hint(err, "remove what no tool made with: rm -r %s", b.Dir), knownErr)
+	}
+	return &bundle.State{Mounts: []bundle.Mount{{Target: bundle.RootfsDir, Type: "overlay"}}}, nil
+}
+
+// knows reports whether the list of mounts, or the store, tells that the
+// bundle was made by this program.
+func (u *undoer) knows(b *bundle.Bundle) (bool, error) {
+	if filepath.Dir(b.Dir) == filepath.Join(u.root, mountsDir) {
+		return true, nil
+	}
+	if m, err := overlay.At(b.Rootfs()); err != nil || m != nil {
+		return m != nil && m.Source == overlay.Source, err
+	}
+	noted, err := store.At(u.root, store.Form{}).Roots()
+	return slices.Contains(noted, b.Dir), err
 }
 
 // check refuses to unmount what is not mounted here, and to delete what is in
@@ -158,7 +185,7 @@ func (u *undoer) all(ctx context.Context) error {
 	for _, dir := range bundles {
 		errs = append(errs, u.bundle(ctx, &bundle.Bundle{Dir: dir}))
 	}
-	return errors.Join(errs...)
+	return fault.Several(errs...)
 }
 
 // mounted lists the bundles with layers of this state directory that are
@@ -330,8 +357,14 @@ func settle(b *bundle.Bundle) error {
 
 // busy names who holds the mount.
 func busy(m overlay.Mounted, err error) error {
-	users, listErr := overlay.Users(m)
-	if listErr != nil || len(users) == 0 {
+	points, listErr := overlay.MountPoints()
+	for _, point := range slices.Backward(points) {
+		if strings.HasPrefix(point, m.Target+"/") {
+			return fault.Hint(err, "something is mounted in it: umount %s", explain.Quote(point))
+		}
+	}
+	users, usersErr := overlay.Users(m)
+	if listErr != nil || usersErr != nil || len(users) == 0 {
 		return fault.Hint(err, "something has a file open there; --lazy takes the mount out of sight at once")
 	}
 	return fault.Hint(err, "used by process %s; --lazy takes the mount out of sight at once", joinInts(users))

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
 // Eviction removes the layers that nobody needs.
@@ -19,6 +21,7 @@ type Eviction struct {
 	Begin func() error
 	// Needs returns the keys that the bundle or layout dir needs; it may
 	// remove the directory when it holds nothing worth keeping, unless Dry.
+	// While it fails for one, no layer is removed.
 	Needs func(ctx context.Context, dir string) ([]Key, error)
 	// InUse reports whether the entry at path is part of a mount, whatever
 	// the bundles say.
@@ -83,16 +86,18 @@ func (s *Store) needed(ctx context.Context, e Eviction) (map[Key]bool, error) {
 		return nil, err
 	}
 	needed := make(map[Key]bool)
+	var errs []error
 	for _, dir := range dirs {
-		keys, err := e.Needs(ctx, dir)
-		if err != nil {
-			return nil, err
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
+		keys, err := e.Needs(ctx, dir)
+		errs = append(errs, err)
 		for _, key := range keys {
 			needed[key] = true
 		}
 	}
-	return needed, nil
+	return needed, fault.Several(errs...)
 }
 
 // Entries lists what the store holds, in all forms.

@@ -68,7 +68,10 @@ func (s *Store) exclude(ctx context.Context) (release func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, evictionWait, errors.New("layers are being made or mounted"))
 	defer cancel()
 	release, err = s.hold(ctx, unix.LOCK_EX)
-	return release, fault.Hint(err, "try again when no oci-mount is starting")
+	if errors.Is(err, fault.ErrTemporary) {
+		err = fault.Hint(err, "try again when no oci-mount is starting")
+	}
+	return release, err
 }
 
 func (s *Store) hold(ctx context.Context, how int) (release func(), err error) {

@@ -15,8 +15,7 @@ import (
 // store: eviction asks it which. The note is a symlink, so that it says
 // itself what it means, and a directory that is gone needs no goodbye.
 func (s *Store) AddRoot(dir string) error {
-	sum := sha256.Sum256([]byte(dir))
-	link := s.path("roots", hex.EncodeToString(sum[:12]))
+	link := s.Note(dir)
 	if there, err := os.Readlink(link); err == nil && there == dir {
 		return nil
 	}
@@ -24,6 +23,12 @@ func (s *Store) AddRoot(dir string) error {
 		return fmt.Errorf("note the use of layers by %s: %w", dir, err)
 	}
 	return nil
+}
+
+// Note is the symlink by which the store knows of the directory.
+func (s *Store) Note(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return s.path("roots", hex.EncodeToString(sum[:12]))
 }
 
 // Roots lists the directories that use layers of this store.
