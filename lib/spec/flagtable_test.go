@@ -28,6 +28,8 @@ func flagCases() []flagCase {
 		process("--env FOO=new --env A=B --env COPIED --env MISSING", ProcessOptions{Env: []string{"FOO=new", "A=B", "COPIED", "MISSING"}}),
 		process("--env COPIED_* --env NONE*", ProcessOptions{Env: []string{"COPIED_*", "NONE*"}}),
 		process("--unsetenv FOO", ProcessOptions{UnsetEnv: []string{"FOO"}}),
+		process("--unsetenv PATH", ProcessOptions{UnsetEnv: []string{"PATH"}}),
+		process("--unsetenv FOO --env FOO=1 --env B=2", ProcessOptions{UnsetEnv: []string{"FOO"}, Env: []string{"FOO=1", "B=2"}}),
 		process("--unsetenv-all", ProcessOptions{UnsetEnvAll: true}),
 		process("--workdir tmp/../srv", ProcessOptions{WorkDir: "tmp/../srv"}),
 		process("--user bob", ProcessOptions{User: ptr("bob")}),

@@ -106,22 +106,24 @@ func (b *builder) environment() error {
 			vars = append(vars, variable{name, n})
 		}
 	}
-	before := len(vars)
-	if b.opt.UnsetEnvAll {
-		vars = nil
-	}
-	vars = slices.DeleteFunc(vars, func(v variable) bool { return slices.Contains(b.opt.UnsetEnv, v.name) })
-	changed := len(vars) != before
-
 	added, err := b.flagEnv()
 	if err != nil {
 		return err
 	}
+	before := len(vars)
+	if b.opt.UnsetEnvAll {
+		vars = nil
+	}
+	// What is set again keeps its place.
+	vars = slices.DeleteFunc(vars, func(v variable) bool {
+		return b.unset(v.name) && !slices.ContainsFunc(added, func(a variable) bool { return a.name == v.name })
+	})
+	changed := len(vars) != before
 	for _, v := range added {
 		vars = setVariable(vars, v)
 	}
 	terminal := b.opt.Terminal
-	if b.profile != nil && b.profile.DefaultPath {
+	if b.profile != nil && b.profile.DefaultPath && !b.unset("PATH") {
 		vars = addVariable(vars, defaultPath, b.byDefault("without PATH a runtime finds no command"))
 	}
 	if terminal != nil && *terminal {
@@ -139,6 +141,8 @@ func (b *builder) environment() error {
 	}
 	return nil
 }
+
+func (b *builder) unset(name string) bool { return slices.Contains(b.opt.UnsetEnv, name) }
 
 func (b *builder) imageEnv() ([]variable, error) {
 	var vars []variable
