@@ -195,7 +195,7 @@ func mountOptions(inv *cli.Invocation) spec.MountOptions {
 		Volumes: inv.StringSlice("volume"), Mounts: inv.StringSlice("mount"), Tmpfs: inv.StringSlice("tmpfs"), ShmSize: inv.String("shm-size"),
 		ImageVolumes: inv.String("volumes"), Devices: inv.StringSlice("device"), DeviceRules: inv.StringSlice("device-cgroup-rule"),
 		TZ: inv.String("tz"), Systemd: inv.String("systemd"),
-		CDI: func(device string) (*specs.Spec, error) { return cdi.Edits(nil, device) },
+		CDI: func(device string) (*specs.Spec, map[string]string, error) { return cdi.Edits(nil, device) },
 	}
 	for _, gpu := range inv.StringSlice("gpus") {
 		o.Devices = append(o.Devices, "nvidia.com/gpu="+gpu)

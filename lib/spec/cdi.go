@@ -24,7 +24,7 @@ func (b *builder) cdiDevice(d string) error {
 	if b.opt.CDI == nil {
 		return fault.Usage("--device %s: CDI devices are not resolved here", d)
 	}
-	edited, err := b.opt.CDI(d)
+	edited, hostPaths, err := b.opt.CDI(d)
 	if err != nil {
 		return fmt.Errorf("--device %s: %w", d, err)
 	}
@@ -36,10 +36,10 @@ func (b *builder) cdiDevice(d string) error {
 	if err != nil {
 		return fmt.Errorf("--device %s: %w", d, err)
 	}
-	return b.mergeCDI(byFlag("--device", d), change)
+	return b.mergeCDI(byFlag("--device", d), change, hostPaths)
 }
 
-func (b *builder) mergeCDI(from *Origin, change *node) error {
+func (b *builder) mergeCDI(from *Origin, change *node, hostPaths map[string]string) error {
 	for _, n := range change.member("process").member("env").each() {
 		b.opt.Env = append(b.opt.Env, n.text())
 	}
@@ -49,7 +49,11 @@ func (b *builder) mergeCDI(from *Origin, change *node) error {
 	for _, device := range change.member("linux").member("devices").each() {
 		p := device.member("path").text()
 		if b.belowUserNamespace() {
-			b.setMount(from, newMount(p, "bind", p, "rprivate", "nosuid", "noexec", "rw", "rbind"))
+			source := hostPaths[p]
+			if source == "" {
+				source = p
+			}
+			b.setMount(from, newMount(p, "bind", source, "rprivate", "nosuid", "noexec", "rw", "rbind"))
 			continue
 		}
 		if mode, ok := device.member("fileMode").uint(); ok {

@@ -139,7 +139,7 @@ func TestOptionsRefused(t *testing.T) {
 		{Options{MountOptions: MountOptions{ImageVolumes: "error"}}, "the image has volumes: /data"},
 		{Options{MountOptions: MountOptions{Devices: []string{"/dev/nosuch"}}}, "no such device"},
 		{Options{MountOptions: MountOptions{Devices: []string{"/dev/null:x:y:z"}}}, "is not PATH"},
-		{Options{MountOptions: MountOptions{Devices: []string{"vendor.example/class=name"}, CDI: func(d string) (*specs.Spec, error) { return cdi.Edits([]string{"/no/such"}, d) }}}, "unresolvable CDI"},
+		{Options{MountOptions: MountOptions{Devices: []string{"vendor.example/class=name"}, CDI: func(d string) (*specs.Spec, map[string]string, error) { return cdi.Edits([]string{"/no/such"}, d) }}}, "unresolvable CDI"},
 		{Options{MountOptions: MountOptions{DeviceRules: []string{"x"}}}, "is not \"TYPE"},
 		{Options{MountOptions: MountOptions{TZ: "../../etc/shadow"}}, "not the name of a zone"},
 		{Options{ResourceOptions: ResourceOptions{Memory: "lots"}}, "not a size"},

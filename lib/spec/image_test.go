@@ -317,27 +317,32 @@ devices:
 - name: one
   containerEdits:
     env: ["VENDOR=1"]
-    deviceNodes: [{path: /dev/null, permissions: r}]
+    deviceNodes: [{path: /dev/null, permissions: r}, {path: /dev/vendor, hostPath: /dev/zero}]
     mounts: [{hostPath: /tmp, containerPath: /lib/vendor, options: [ro, rbind]}]
     hooks: [{hookName: createContainer, path: /bin/true, args: ["true"]}]
 `), 0o644))
-	opt := Options{MountOptions: MountOptions{CDI: func(d string) (*specs.Spec, error) { return cdi.Edits([]string{dir}, d) }, Devices: []string{"vendor.example/class=one"}}}
+	opt := Options{MountOptions: MountOptions{CDI: func(d string) (*specs.Spec, map[string]string, error) { return cdi.Edits([]string{dir}, d) }, Devices: []string{"vendor.example/class=one"}}}
 	doc := generate(t, gsInput(t), opt).Document
 	if !slices.Contains(doc.strings("process", "env"), "VENDOR=1") {
 		t.Error("the variable is missing")
 	}
-	for _, path := range [][]string{{"hooks", "createContainer"}, {"linux", "devices"}} {
-		if n := doc.get(path...); len(n.each()) != 1 {
-			t.Errorf("%v = %v, want one", path, n)
-		}
+	if n := doc.get("hooks", "createContainer"); len(n.each()) != 1 {
+		t.Errorf("hooks = %v, want one", n)
 	}
-	if last := doc.get("linux", "resources", "devices").items; len(last) != 2 || last[1].member("access").text() != "r" {
+	if n := doc.get("linux", "devices"); len(n.each()) != 2 || n.items[1].member("minor").literal != "5" {
+		t.Errorf("devices = %v, want null and zero", n.compact())
+	}
+	if last := doc.get("linux", "resources", "devices").items; len(last) != 3 || last[1].member("access").text() != "r" {
 		t.Errorf("rules of devices = %v", doc.get("linux", "resources", "devices").compact())
 	}
 	// Without privileges the device is bound.
 	opt.Rootless, opt.User = ptr(true), ptr("0")
 	doc = generate(t, gsInput(t), opt).Document
-	if doc.get("linux", "devices") != nil || !slices.ContainsFunc(doc.get("mounts").items, func(m *node) bool { return m.member("destination").text() == "/dev/null" }) {
-		t.Error("without privileges the device is not bound")
+	bound := make(map[string]string)
+	for _, m := range doc.get("mounts").items {
+		bound[m.member("destination").text()] = m.member("source").text()
+	}
+	if doc.get("linux", "devices") != nil || bound["/dev/null"] != "/dev/null" || bound["/dev/vendor"] != "/dev/zero" {
+		t.Errorf("without privileges the devices are not bound: %v", bound)
 	}
 }

@@ -118,8 +118,9 @@ type MountOptions struct {
 	// Devices are PATH[:PATH][:ACCESS], or CDI names VENDOR/CLASS=NAME.
 	Devices []string
 	// CDI returns what the specification of a CDI device adds to an empty
-	// config: cdi.Edits. Without it such a device is a usage error.
-	CDI func(device string) (*specs.Spec, error)
+	// config, and the paths of its nodes on the host: cdi.Edits. Without it
+	// such a device is a usage error.
+	CDI func(device string) (edited *specs.Spec, hostPaths map[string]string, err error)
 	// DeviceRules are "TYPE MAJOR:MINOR ACCESS".
 	DeviceRules []string
 	// TZ is a zone below /usr/share/zoneinfo, or local.
