@@ -62,7 +62,7 @@ func (b *builder) defaults() error {
 	for _, m := range p.baseMounts(b.host) {
 		b.addMount(b.byDefault("the file systems of runtime-spec config-linux.md, parents first"), m)
 	}
-	if p.Scratch {
+	if p.Scratch && isOn(b.opt.ReadOnly) && isOn(b.opt.ReadOnlyTmpfs) {
 		b.scratch(b.byDefault("a place to write below a read-only root"))
 	}
 	b.defaultLinux()

@@ -346,3 +346,25 @@ devices:
 		t.Errorf("without privileges the devices are not bound: %v", bound)
 	}
 }
+
+// The hardened profile has its tmpfs with the read-only root only.
+func TestHardenedScratch(t *testing.T) {
+	in := gsInput(t)
+	for _, tt := range []struct {
+		opt  SecurityOptions
+		want bool
+	}{
+		{SecurityOptions{}, true},
+		{SecurityOptions{ReadOnly: ptr(true)}, true},
+		{SecurityOptions{ReadOnly: ptr(false)}, false},
+		{SecurityOptions{ReadOnlyTmpfs: ptr(false)}, false},
+		{SecurityOptions{ReadOnly: ptr(true), ReadOnlyTmpfs: ptr(false)}, false},
+	} {
+		doc := generate(t, in, Options{Defaults: "hardened", SecurityOptions: tt.opt}).Document
+		for _, dir := range []string{"/run", "/tmp", "/var/tmp"} {
+			if got := slices.ContainsFunc(doc.get("mounts").items, func(m *node) bool { return cleanDestination(m) == dir }); got != tt.want {
+				t.Errorf("%+v: a tmpfs on %s: %v", tt.opt, dir, got)
+			}
+		}
+	}
+}

@@ -112,6 +112,9 @@ func (b *builder) scratch(from *Origin) {
 	}
 }
 
+// isOn is the value of a flag that is true unless it is given.
+func isOn(flag *bool) bool { return flag == nil || *flag }
+
 // readOnly applies --read-only and --read-only-tmpfs.
 func (b *builder) readOnly() error {
 	if b.opt.ReadOnly == nil {
@@ -124,7 +127,7 @@ func (b *builder) readOnly() error {
 		return nil
 	}
 	b.doc.set(byFlag("--read-only", ""), newBool(true), "root", "readonly")
-	if b.opt.ReadOnlyTmpfs == nil || *b.opt.ReadOnlyTmpfs {
+	if isOn(b.opt.ReadOnlyTmpfs) {
 		for _, dir := range []string{"/run", "/tmp", "/var/tmp"} {
 			m := newMount(dir, "tmpfs", "tmpfs", "rw", "rprivate", "nosuid", "nodev", "tmpcopyup")
 			if !slices.ContainsFunc(b.doc.get("mounts").each(), func(o *node) bool { return cleanDestination(o) == dir }) {
