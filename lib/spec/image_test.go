@@ -368,3 +368,26 @@ func TestHardenedScratch(t *testing.T) {
 		}
 	}
 }
+
+func TestSystemdKnowsTheContainer(t *testing.T) {
+	in := gsInput(t)
+	for _, tt := range []struct {
+		process ProcessOptions
+		want    string
+	}{
+		{ProcessOptions{}, "container=oci"},
+		{ProcessOptions{Env: []string{"container=lab"}}, "container=lab"},
+		{ProcessOptions{UnsetEnv: []string{"container"}}, ""},
+	} {
+		doc := generate(t, in, Options{ProcessOptions: tt.process, MountOptions: MountOptions{Systemd: "always"}}).Document
+		got := ""
+		for _, v := range doc.strings("process", "env") {
+			if strings.HasPrefix(v, "container=") {
+				got += v
+			}
+		}
+		if got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.process, got, tt.want)
+		}
+	}
+}

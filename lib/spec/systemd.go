@@ -3,6 +3,8 @@ package spec
 import (
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -41,6 +43,12 @@ func (b *builder) systemd() error {
 		if err := b.mask(from, "/sys/fs/cgroup/systemd/release_agent"); err != nil {
 			return err
 		}
+	}
+	if vars := b.doc.strings("process", "env"); !b.unset("container") && !slices.ContainsFunc(vars, func(v string) bool { return strings.HasPrefix(v, "container=") }) {
+		container := newString("container=oci")
+		container.from = derived("systemd", "by this systemd knows that it runs in a container, and which kind")
+		list := b.doc.list(from, "process", "env")
+		list.items = append(list.items, container)
 	}
 	b.doc.set(derived("systemd", "systemd shuts down in order at this signal"), newString("SIGRTMIN+3"), "annotations", "org.opencontainers.image.stopSignal")
 	return nil
