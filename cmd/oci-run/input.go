@@ -157,7 +157,9 @@ func (s *starter) findRuntime(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find a runtime: %w", err)
 	}
-	r = r.Complete(s.config, cli.RunRoot(), os.Getenv("XDG_RUNTIME_DIR"))
+	if r, err = r.Complete(s.config, cli.RunRoot(), os.Getenv("XDG_RUNTIME_DIR")); err != nil {
+		return err
+	}
 	s.plan.Record.Runtime = r
 	return run.CheckFit(s.config, r)
 }

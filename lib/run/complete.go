@@ -1,8 +1,10 @@
 package run
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -10,13 +12,17 @@ import (
 // out where the runtime keeps its state: its default place, so that its own
 // list, exec, state, kill and delete know the container. An ordinary user
 // without XDG_RUNTIME_DIR has no such place; one below runRoot is used.
-func (r Runtime) Complete(c *Config, runRoot, xdgRuntimeDir string) Runtime {
+func (r Runtime) Complete(c *Config, runRoot, xdgRuntimeDir string) (Runtime, error) {
 	if c.systemdCgroup() && r.kind() != kindRunsc {
 		r.Args = append(r.Args, "--systemd-cgroup")
 	}
-	if root := argument(r.Args, "--root"); root != "" {
-		r.State = root
-		return r
+	args, root, err := absolute(r.Args, "--root")
+	if err != nil {
+		return r, fmt.Errorf("find the runtime's state directory: %w", err)
+	}
+	if root != "" {
+		r.Args, r.State = args, root
+		return r, nil
 	}
 	kind := r.kind()
 	switch {
@@ -33,20 +39,29 @@ func (r Runtime) Complete(c *Config, runRoot, xdgRuntimeDir string) Runtime {
 		r.State = filepath.Join(runRoot, kind)
 		r.Args = append(r.Args, "--root", r.State)
 	}
-	return r
+	return r, nil
 }
 
-// argument finds the value of a flag, in either form.
-func argument(args []string, flag string) string {
+// absolute makes the path that is the value of a flag, in either form, an
+// absolute one, and returns it: the monitor of a container, and who deletes it
+// later, call the runtime from other directories.
+func absolute(args []string, flag string) ([]string, string, error) {
 	for i, a := range args {
-		if value, ok := strings.CutPrefix(a, flag+"="); ok {
-			return value
-		}
+		value, joined := strings.CutPrefix(a, flag+"=")
 		if a == flag && i+1 < len(args) {
-			return args[i+1]
+			i, value = i+1, args[i+1]
+		} else if !joined {
+			continue
 		}
+		path, err := filepath.Abs(value)
+		if err != nil || value == "" {
+			return args, "", err
+		}
+		args = slices.Clone(args)
+		args[i] = strings.TrimSuffix(args[i], value) + path
+		return args, path, nil
 	}
-	return ""
+	return args, "", nil
 }
 
 // Rootless reports whether this process lacks the privileges of the host's

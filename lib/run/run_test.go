@@ -71,6 +71,27 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
+// A relative --root is one of the directory in which oci-run was called.
+func TestAbsoluteRoot(t *testing.T) {
+	t.Chdir("/usr")
+	for _, c := range []struct{ args, want, root string }{
+		{"", "", ""},
+		{"--debug --root ./rr --x", "--debug --root /usr/rr --x", "/usr/rr"},
+		{"--root=../rr", "--root=/rr", "/rr"},
+		{"--root /a", "--root /a", "/a"},
+		{"--root", "--root", ""},
+	} {
+		before := strings.Fields(c.args)
+		args, root, err := absolute(before, "--root")
+		if got := strings.Join(args, " "); got != c.want || root != c.root || err != nil {
+			t.Errorf("absolute(%s) = %s, %s, %v, want %s, %s", c.args, got, root, err, c.want, c.root)
+		}
+		if strings.Join(before, " ") != c.args {
+			t.Errorf("absolute(%s) has changed its argument to %s", c.args, before)
+		}
+	}
+}
+
 // TestMessages holds the texts that the runtimes were seen to give.
 func TestMessages(t *testing.T) {
 	for _, c := range []struct {
