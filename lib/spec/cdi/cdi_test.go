@@ -14,7 +14,7 @@ func TestFilesThatCannotBeLoaded(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"cdiVersion": "0.6.0", "kind": 5}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Edits([]string{dir}, "vendor.example/class=name")
+	_, _, err := Edits([]string{dir}, "vendor.example/class=name")
 	if err == nil || !strings.Contains(err.Error(), file+": ") || !strings.Contains(err.Error(), "vendor.example/class=name") {
 		t.Errorf("Edits = %v, want the device and %s", err, file)
 	}
