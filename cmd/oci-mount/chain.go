@@ -38,7 +38,7 @@ func chain(ctx context.Context, inv *cli.Invocation) error {
 	if len(inv.Operands) > 2 {
 		return fault.WithStatus(ownFailure, inv.Usage("unexpected operand %q", inv.Operands[2]))
 	}
-	for _, verb := range verbs {
+	for _, verb := range append([]string{"all", "lazy"}, verbs...) {
 		if verb != "rm" && inv.Bool(verb) {
 			return fault.WithStatus(ownFailure, inv.Usage("--%s runs no program", verb))
 		}
@@ -46,6 +46,9 @@ func chain(ctx context.Context, inv *cli.Invocation) error {
 	base, err := newPlan(inv)
 	if err != nil {
 		return fault.WithStatus(ownFailure, err)
+	}
+	if len(base.IDMap) > 0 && !privileged() {
+		return fault.WithStatus(ownFailure, mapsForRoot(errors.New("map ids: not allowed to an ordinary user")))
 	}
 	ran := false
 	err = inv.EachInput(inv.Operand(0), func(rec pipe.Record) error {

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
@@ -196,7 +198,11 @@ func (s *stack) furnish(staged, final, upper string, keep bool) error {
 // as old as the epoch, as oci-unpack makes it.
 func (s *stack) fixup(dir string) (needed bool, err error) {
 	if len(s.layers) > 0 {
-		return s.survey.Fixup(dir)
+		needed, err = s.survey.Fixup(dir)
+		if errors.Is(err, unix.EPERM) {
+			err = fault.Hint(err, "the file system may hold no whiteouts, such as the overlay of a container; name a BUNDLE on another one")
+		}
+		return needed, err
 	}
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Chtimes(dir, time.Unix(0, 0), time.Unix(0, 0))); err != nil {
 		return false, fmt.Errorf("make an empty root: %w", err)
@@ -209,7 +215,7 @@ func (s *stack) fixup(dir string) (needed bool, err error) {
 func (s *stack) copyRoot(from, upper string) error {
 	l := overlay.Lower{Path: from}
 	if s.namespace != nil {
-		mapped, err := overlay.Idmapped(l, s.namespace)
+		mapped, err := s.mapped(l)
 		if err != nil {
 			return err
 		}
@@ -217,6 +223,19 @@ func (s *stack) copyRoot(from, upper string) error {
 		l = mapped
 	}
 	return overlay.CopyRoot(upper, l, s.userXattr)
+}
+
+// mapped is the layer with mapped ids.
+func (s *stack) mapped(l overlay.Lower) (overlay.Lower, error) {
+	mapped, err := overlay.Idmapped(l, s.namespace)
+	if s.userXattr && errors.Is(err, unix.EPERM) {
+		err = mapsForRoot(err)
+	}
+	return mapped, err
+}
+
+func mapsForRoot(err error) error {
+	return fault.Hint(err, "--id-map needs root of the host, for whom alone the kernel maps the ids of its file systems; leave it out")
 }
 
 // shown are the layers to be mounted.
@@ -250,7 +269,7 @@ func (s *stack) lowers() (list []overlay.Lower, done func(), err error) {
 		}
 	}
 	for i, l := range list {
-		mapped, err := overlay.Idmapped(l, s.namespace)
+		mapped, err := s.mapped(l)
 		if err != nil {
 			done()
 			return nil, nil, err

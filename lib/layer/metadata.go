@@ -130,10 +130,14 @@ func makeNode(dir int, name string, ino *inode) error {
 	case flagBlock:
 		err = unix.Mknodat(dir, name, unix.S_IFBLK|mode, int(unix.Mkdev(more.major, more.minor)))
 	}
-	if err != nil {
-		return fmt.Errorf("create: %w", err)
+	switch {
+	case err == nil:
+		return nil
+	case ino.kind == flagWhiteout && errors.Is(err, unix.EPERM):
+		return fault.Hint(fmt.Errorf("create a whiteout: %w", err),
+			"the file system may hold none, such as the overlay of a container; name a state directory on another one: --root DIR")
 	}
-	return nil
+	return fmt.Errorf("create: %w", err)
 }
 
 // chmodNode changes the mode of a device or fifo without opening it, and
