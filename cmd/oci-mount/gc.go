@@ -58,8 +58,14 @@ type collector struct {
 
 func (c *collector) store() *store.Store { return store.At(c.root, store.Form{}) }
 
-// begin lists the mounts and their layers.
+// begin clears away what killed runs have left, and lists the mounts and their
+// layers.
 func (c *collector) begin() (err error) {
+	if !c.dry {
+		if err := bundle.Sweep(filepath.Join(c.root, mountsDir)); err != nil {
+			return err
+		}
+	}
 	if c.mounts, err = overlay.AllMounts(); err != nil {
 		return err
 	}

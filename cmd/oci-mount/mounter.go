@@ -245,10 +245,16 @@ func (m *mounter) probe(image *layout.Image, old *existing) error {
 	if _, err := os.Stat(parent); errors.Is(err, os.ErrNotExist) {
 		return fault.Hint(fmt.Errorf("bundle %s: directory %s does not exist", m.Bundle, parent), "make it with: mkdir -p %s", parent)
 	}
-	if err := overlay.Probe(parent, m.userXattr); err != nil && !m.fusePossible(err) {
-		return m.unusable(err)
+	// A killed trial is swept with the bundles that killed runs have staged.
+	stage, err := bundle.Stage(m.Bundle)
+	if err != nil {
+		return err
 	}
-	return nil
+	err = overlay.Probe(stage.Dir, m.userXattr)
+	if m.fusePossible(err) {
+		err = nil
+	}
+	return errors.Join(m.unusable(err), stage.Discard())
 }
 
 // unusable adds to a refusal of the kernel what can be done about it.

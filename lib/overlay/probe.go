@@ -7,16 +7,11 @@ import (
 	"path/filepath"
 )
 
-// Probe tries whether an upper directory can live in the directory dir: it
-// builds a small overlay there, detached, and removes it again. The error
-// holds the reason that the kernel gives, for overlay, FUSE and NFS file
+// Probe tries whether an upper directory can live in the empty directory
+// trial, which the caller removes: it builds a small overlay there, detached.
+// The error holds the reason that the kernel gives, for overlay, FUSE and NFS file
 // systems above all.
-func Probe(dir string, userXattr bool) (err error) {
-	trial, err := os.MkdirTemp(dir, ".oci-mount-probe-")
-	if err != nil {
-		return fmt.Errorf("try an overlay: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(trial)) }()
+func Probe(trial string, userXattr bool) error {
 	s := Stack{UserXattr: userXattr, Upper: filepath.Join(trial, "upper"), Work: filepath.Join(trial, "work")}
 	lower := filepath.Join(trial, "lower")
 	for _, name := range []string{lower, s.Upper, s.Work} {

@@ -48,7 +48,7 @@ func (s *Store) Evict(ctx context.Context, e Eviction) error {
 			return err
 		}
 		defer release()
-		if err := s.sweep(); err != nil {
+		if err := errors.Join(s.sweep(), s.sweepNotes()); err != nil {
 			return err
 		}
 	}
@@ -102,52 +102,98 @@ func (s *Store) needed(ctx context.Context, e Eviction) (map[Key]bool, error) {
 
 // Entries lists what the store holds, in all forms.
 func (s *Store) Entries() ([]Entry, error) {
-	names, err := os.ReadDir(s.root)
+	shelves, err := s.shelves()
 	if err != nil {
-		return nil, fmt.Errorf("list layers: %w", err)
+		return nil, err
 	}
 	var entries []Entry
-	for _, name := range names {
-		for _, kind := range []Kind{Layer, Chain} {
-			if !strings.HasPrefix(name.Name(), string(kind)) {
-				continue
-			}
-			more, err := entriesBelow(kind, s.path(name.Name()))
-			if err != nil {
-				return nil, err
-			}
-			entries = append(entries, more...)
-		}
-	}
-	return entries, nil
-}
-
-func entriesBelow(kind Kind, dir string) ([]Entry, error) {
-	algorithms, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("list layers: %w", err)
-	}
-	var entries []Entry
-	for _, algorithm := range algorithms {
-		names, err := os.ReadDir(filepath.Join(dir, algorithm.Name()))
-		if err != nil {
-			return nil, fmt.Errorf("list layers: %w", err)
-		}
-		for _, name := range names {
+	for _, shelf := range shelves {
+		for _, name := range shelf.names {
 			image := strings.HasSuffix(name.Name(), imageSuffix)
 			if !name.IsDir() && !image {
 				continue
 			}
 			hex := strings.TrimSuffix(name.Name(), imageSuffix)
 			entries = append(entries, Entry{
-				Key:   Key{Kind: kind, Digest: digest.NewDigestFromEncoded(digest.Algorithm(algorithm.Name()), hex)},
-				Path:  filepath.Join(dir, algorithm.Name(), name.Name()),
+				Key:   Key{Kind: shelf.kind, Digest: digest.NewDigestFromEncoded(shelf.algorithm, hex)},
+				Path:  filepath.Join(shelf.dir, name.Name()),
 				Image: image,
-				base:  filepath.Join(dir, algorithm.Name(), hex),
+				base:  filepath.Join(shelf.dir, hex),
 			})
 		}
 	}
 	return entries, nil
+}
+
+// shelf is a directory of entries, of one kind and form.
+type shelf struct {
+	kind      Kind
+	algorithm digest.Algorithm
+	dir       string
+	names     []fs.DirEntry
+}
+
+func (s *Store) shelves() ([]shelf, error) {
+	var shelves []shelf
+	forms, err := os.ReadDir(s.root)
+	if err != nil {
+		return nil, fmt.Errorf("list layers: %w", err)
+	}
+	for _, form := range forms {
+		for _, kind := range []Kind{Layer, Chain} {
+			if !strings.HasPrefix(form.Name(), string(kind)) {
+				continue
+			}
+			more, err := shelvesIn(kind, s.path(form.Name()))
+			if err != nil {
+				return nil, err
+			}
+			shelves = append(shelves, more...)
+		}
+	}
+	return shelves, nil
+}
+
+func shelvesIn(kind Kind, dir string) ([]shelf, error) {
+	algorithms, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("list layers: %w", err)
+	}
+	var shelves []shelf
+	for _, algorithm := range algorithms {
+		below := filepath.Join(dir, algorithm.Name())
+		names, err := os.ReadDir(below)
+		if err != nil {
+			return nil, fmt.Errorf("list layers: %w", err)
+		}
+		shelves = append(shelves, shelf{kind, digest.Algorithm(algorithm.Name()), below, names})
+	}
+	return shelves, nil
+}
+
+// sweepNotes removes the notes and locks of entries that never came to be,
+// since what was to make them was killed or refused.
+func (s *Store) sweepNotes() error {
+	shelves, err := s.shelves()
+	if err != nil {
+		return err
+	}
+	for _, shelf := range shelves {
+		there := make(map[string]bool)
+		for _, name := range shelf.names {
+			there[name.Name()] = true
+		}
+		for name := range there {
+			base := strings.TrimSuffix(strings.TrimSuffix(name, lockSuffix), sidecarSuffix)
+			if base == name || there[base] || there[base+imageSuffix] {
+				continue
+			}
+			if err := os.Remove(filepath.Join(shelf.dir, name)); err != nil {
+				return fmt.Errorf("remove what is left of a layer: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // remove takes the entry out of sight at once, by a rename, and then removes
