@@ -80,7 +80,8 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 		return err
 	}
 	defer lock.Close()
-	if err := u.check(b); err != nil {
+	copied, err := u.check(b)
+	if err != nil {
 		return err
 	}
 	if err := detach(b, u.inv.Bool("lazy")); err != nil {
@@ -89,7 +90,7 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 	if !u.remove {
 		return nil
 	}
-	if !u.inv.Bool("lazy") {
+	if !u.inv.Bool("lazy") && !copied {
 		if err := waitUnused(b); err != nil {
 			return fault.Hint(err, "--lazy deletes it all the same")
 		}
@@ -126,14 +127,18 @@ func (u *undoer) knows(b *bundle.Bundle) (bool, error) {
 
 // check refuses to unmount what is not mounted here, and to delete what is in
 // use: by a process in the mount, or by one that made a mount of its own.
-func (u *undoer) check(b *bundle.Bundle) error {
+//
+// A mount namespace that was born meanwhile has a copy of the mount, as long as
+// it lasts and unless mounts are shared with it: copied tells that there are
+// such, and that no process is in them.
+func (u *undoer) check(b *bundle.Bundle) (copied bool, err error) {
 	mounts, err := mountsOf(b)
 	if err != nil {
-		return err
+		return false, err
 	}
 	inner, err := innerMounts(b)
 	if err != nil {
-		return err
+		return false, err
 	}
 	here := len(mounts) > 0 && mounts[0].Namespace == "" || len(inner) > 0
 	if !here && !u.remove {
@@ -141,19 +146,19 @@ func (u *undoer) check(b *bundle.Bundle) error {
 		if len(mounts) > 0 {
 			err = fault.Hint(err, "it is mounted%s only, and ends with it", where(mounts[0]))
 		}
-		return err
+		return false, err
 	}
 	if len(mounts) == 0 || u.inv.Bool("lazy") || !u.remove {
-		return nil
+		return false, nil
 	}
 	users, err := overlay.Users(mounts[0])
 	if err != nil {
-		return err
+		return false, err
 	}
 	if len(users) > 0 {
-		return busy(mounts[0], fmt.Errorf("delete bundle %s: %w", b.Dir, unix.EBUSY))
+		return false, busy(mounts[0], fmt.Errorf("delete bundle %s: %w", b.Dir, unix.EBUSY))
 	}
-	return nil
+	return len(mounts) > 1 && mounts[0].Namespace == "", nil
 }
 
 // all undoes every bundle of the state directory that is mounted here, and
