@@ -136,6 +136,7 @@ func TestCheckFinds(t *testing.T) {
 func TestCheckWithoutPrivileges(t *testing.T) {
 	doc, opt := sound(t)
 	opt.Host.EUID, opt.Host.EGID = 1000, 1000
+	open(t, doc.RootPath())
 	findings, err := Check(doc, opt)
 	must(t, err)
 	if !slices.ContainsFunc(findings, func(f Finding) bool { return strings.Contains(f.Message, "needs a user namespace") }) {

@@ -195,17 +195,14 @@ func (b *builder) keepID() (uids, gids []IDRange, err error) {
 // one that made it.
 func (b *builder) caller() (uid, gid uint32) {
 	uid, gid = b.host.EUID, b.host.EGID
-	if uid == 0 && b.host.UserNamespace {
-		for _, r := range b.host.UIDMap {
-			if r.Container == 0 {
-				uid = r.Host
-			}
-		}
-		for _, r := range b.host.GIDMap {
-			if r.Container == 0 {
-				gid = r.Host
-			}
-		}
+	if uid != 0 || !b.host.UserNamespace {
+		return uid, gid
+	}
+	if outer, ok := toHost(b.host.UIDMap, uid); ok {
+		uid = outer
+	}
+	if outer, ok := toHost(b.host.GIDMap, gid); ok {
+		gid = outer
 	}
 	return uid, gid
 }

@@ -77,6 +77,8 @@ func (c *checker) hostPrivileges() {
 	if len(c.doc.get("process", "user", "additionalGids").each()) > 0 && c.host.EUID != 0 {
 		if gids := ranges(c.doc.get("linux", "gidMappings")); len(gids) == 1 && gids[0].Size == 1 {
 			c.fail(keys("process/user/additionalGids"), cure, "a single mapped gid allows no further groups")
+		} else {
+			c.warn(keys("process/user/additionalGids"), cure, "runc sets no further groups without privileges")
 		}
 	}
 	if c.host.EUID != 0 {
@@ -172,6 +174,7 @@ func (c *checker) hostRootfs() {
 		return
 	}
 	defer rootfs.dir.Close()
+	c.hostReach(root)
 	if cwd := c.doc.text("process", "cwd"); path.IsAbs(cwd) && !c.mounted(cwd) {
 		if _, err := rootfs.stat(cwd); errors.Is(err, fs.ErrNotExist) {
 			if c.doc.get("root", "readonly").isTrue() {
@@ -182,6 +185,65 @@ func (c *checker) hostRootfs() {
 		}
 	}
 	c.hostCommand(rootfs)
+}
+
+// hostReach looks whether root of the container may enter what leads to the
+// rootfs: below a user namespace it has no power over files of owners that are
+// not mapped there.
+func (c *checker) hostReach(root string) {
+	uids, gids := ranges(c.doc.get("linux", "uidMappings")), ranges(c.doc.get("linux", "gidMappings"))
+	uid, okU := toHost(uids, 0)
+	gid, okG := toHost(gids, 0)
+	dir, err := filepath.Abs(root)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil || !okU || !okG || !c.doc.ownsNamespace("user") {
+		return
+	}
+	closed, how := "", ""
+	for need := uint32(0o5); ; need = 0o1 {
+		var st unix.Stat_t
+		if unix.Stat(dir, &st) == nil && !mayEnter(dir, &st, uid, gid, need) {
+			_, mappedUID := toContainer(uids, st.Uid)
+			_, mappedGID := toContainer(gids, st.Gid)
+			if !mappedUID || !mappedGID {
+				closed, how = dir, choose(need&0o4 != 0, "o+rx", "o+x")
+			}
+		}
+		if dir == "/" {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	if closed != "" {
+		c.fail(keys("root/path"), "chmod "+how+" "+closed+", or unpack the image with --uid-map and --gid-map of the same ids",
+			"root of the container is uid %d here, which may not enter %s: runc fails with \"error preparing rootfs: permission denied\"", uid, closed)
+	}
+}
+
+// mayEnter compares the mode with what is needed, r and x. An access control
+// list may say more than the mode.
+func mayEnter(dir string, st *unix.Stat_t, uid, gid, need uint32) bool {
+	if size, err := unix.Getxattr(dir, "system.posix_acl_access", nil); err == nil && size > 0 {
+		return true
+	}
+	switch {
+	case st.Uid == uid:
+		need <<= 6
+	case st.Gid == gid:
+		need <<= 3
+	}
+	return st.Mode&need == need
+}
+
+func toHost(ranges []IDRange, id uint32) (uint32, bool) {
+	for _, r := range ranges {
+		if id >= r.Container && id-r.Container < r.Size {
+			return r.Host + id - r.Container, true
+		}
+	}
+	return 0, false
 }
 
 // mounted reports whether the path lies on a mount other than the rootfs.

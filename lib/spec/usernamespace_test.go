@@ -20,7 +20,13 @@ func give(t *testing.T, bundle string, uid int) {
 	must(t, filepath.WalkDir(bundle, func(name string, _ os.DirEntry, err error) error {
 		return errors.Join(err, os.Lchown(name, uid, uid))
 	}))
-	for dir := bundle; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+	open(t, bundle)
+}
+
+// open lets all users reach a directory of the test.
+func open(t *testing.T, dir string) {
+	t.Helper()
+	for ; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
 		must(t, os.Chmod(dir, 0o755))
 	}
 }
@@ -149,5 +155,55 @@ func TestKeepID(t *testing.T) {
 	opt.User = ptr("0:0")
 	if got, want := generate(t, in, opt).Document.get("process", "user").compact(), `{"uid":0,"gid":0}`; got != want {
 		t.Errorf("with --user 0:0 the process runs as %s, want %s", got, want)
+	}
+}
+
+// A mapped root enters only what is open to it, or whose owners are mapped.
+// The runtime agrees.
+func TestCheckOfTheWayToTheRootfs(t *testing.T) {
+	const first = 100000
+	for _, runtime := range runtimes(t) {
+		for _, tt := range []struct {
+			name   string
+			close  func(bundle string) error
+			closed string
+		}{
+			{"open", func(string) error { return nil }, ""},
+			{"bundle", func(bundle string) error { return os.Chmod(bundle, 0o700) }, "/"},
+			{"bundle without reading", func(bundle string) error { return os.Chmod(bundle, 0o711) }, ""},
+			{"mapped owner", func(bundle string) error {
+				return errors.Join(os.Chmod(bundle, 0o700), os.Chown(bundle, first+5, first+6))
+			}, ""},
+			{"mapped root's group", func(bundle string) error { return errors.Join(os.Chown(bundle, 0, first), os.Chmod(bundle, 0o710)) }, ""},
+			{"rootfs", func(bundle string) error { return os.Chmod(bundle+"/rootfs", 0o711) }, "/rootfs"},
+		} {
+			t.Run(filepath.Base(runtime)+"/"+tt.name, func(t *testing.T) {
+				bundle := busybox(t)
+				give(t, bundle, 0)
+				must(t, tt.close(bundle))
+				rootfs, err := OpenRootfs(bundle + "/rootfs")
+				must(t, err)
+				defer rootfs.Close()
+				img, err := ParseImage([]byte(`{"config":{"Env":["PATH=/bin"],"Cmd":["true"]}}`))
+				must(t, err)
+				doc := generate(t, Input{Image: img, Root: "rootfs", Rootfs: rootfs}, Options{NamespaceOptions: NamespaceOptions{UIDMap: []string{"0:100000:65536"}}}).Document
+				must(t, os.WriteFile(bundle+"/config.json", doc.Bytes(), 0o644))
+				findings, err := Check(doc, CheckOptions{Bundle: bundle})
+				must(t, err)
+				var errs []string
+				for _, f := range findings {
+					if f.Severity == SeverityError {
+						errs = append(errs, f.String())
+					}
+				}
+				closed := filepath.Clean(bundle + tt.closed)
+				if tt.closed == "" && len(errs) > 0 || tt.closed != "" && (len(errs) != 1 || !strings.Contains(errs[0], "may not enter "+closed+":")) {
+					t.Errorf("the check says %q, want %q closed", errs, tt.closed)
+				}
+				if out, err := runContainer(t, runtime, bundle); (err != nil) != (tt.closed != "") {
+					t.Errorf("%v: %s", err, out)
+				}
+			})
+		}
 	}
 }
