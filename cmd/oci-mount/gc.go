@@ -134,10 +134,10 @@ func (c *collector) needs(ctx context.Context, dir string) ([]store.Key, error) 
 	if err != nil {
 		return nil, fault.Hint(err, "no layer is removed meanwhile; delete the bundle: %s --rm %s", name, dir)
 	}
-	if err := c.tidy(b); err != nil {
+	if err := c.tidy(b, state); err != nil {
 		return nil, err
 	}
-	idle, err := c.idle(b)
+	idle, err := c.idle(b, state)
 	if err != nil {
 		return nil, err
 	}
@@ -169,12 +169,12 @@ func (c *collector) mounted(b *bundle.Bundle) bool {
 
 // tidy ends what a run with --size mounted that was killed before it mounted
 // the rootfs. It holds nothing yet.
-func (c *collector) tidy(b *bundle.Bundle) error {
+func (c *collector) tidy(b *bundle.Bundle, state *bundle.State) error {
 	inner, err := innerMounts(b)
 	if err != nil || len(inner) == 0 || c.mounted(b) {
 		return err
 	}
-	if unchanged, err := untouched(b); err != nil || !unchanged {
+	if unchanged, err := untouched(b, state); err != nil || !unchanged {
 		return err
 	}
 	lock, err := lockBundle(b)
@@ -205,7 +205,7 @@ func umountAll(points []string) string {
 // idle reports whether the bundle is one of those without a name of the
 // user's choice, is not mounted, and holds no change. The bundle of a chain
 // whose process was killed is idle whatever it holds.
-func (c *collector) idle(b *bundle.Bundle) (bool, error) {
+func (c *collector) idle(b *bundle.Bundle, state *bundle.State) (bool, error) {
 	if filepath.Dir(b.Dir) != filepath.Join(c.root, mountsDir) {
 		return false, nil
 	}
@@ -215,12 +215,12 @@ func (c *collector) idle(b *bundle.Bundle) (bool, error) {
 	if strings.HasPrefix(filepath.Base(b.Dir), chainPrefix) {
 		return true, nil
 	}
-	return untouched(b)
+	return untouched(b, state)
 }
 
 // untouched reports whether nobody changed anything in the bundle. What cannot
 // be read may hold something.
-func untouched(b *bundle.Bundle) (bool, error) {
+func untouched(b *bundle.Bundle, state *bundle.State) (bool, error) {
 	if _, err := os.Lstat(b.Config()); !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
@@ -228,7 +228,32 @@ func untouched(b *bundle.Bundle) (bool, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a read-only mount has none
 		return false, fmt.Errorf("look for changes: %w", err)
 	}
-	return len(changes) == 0, nil
+	if len(changes) > 0 {
+		return false, nil
+	}
+	changed, err := rootChanged(b, state)
+	return !changed, err
+}
+
+// rootChanged reports whether the root directory itself is another than that
+// of the image. The topmost layer has its metadata: where that would not be so
+// there is a fixup layer. What was in memory is gone.
+func rootChanged(b *bundle.Bundle, state *bundle.State) (bool, error) {
+	mount, err := overlayOf(b, state)
+	inMemory := slices.ContainsFunc(state.Mounts, func(m bundle.Mount) bool { return m.Target == bundle.UpperDir })
+	if err != nil || inMemory || mount.ReadOnly || len(mount.Lower) == 0 {
+		return false, err
+	}
+	lowers, err := openLowers(mount.Lower[:1])
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil // for all that can be told
+	}
+	if err != nil {
+		return false, err
+	}
+	defer closeLowers(lowers)
+	user := slices.Contains(mount.Options, "userxattr")
+	return overlay.RootChanged(filepath.Join(b.Dir, bundle.UpperDir), lowers[0], user, state.UIDMap, state.GIDMap)
 }
 
 // drop removes an idle bundle, unless a process that is about to mount it, or
