@@ -105,7 +105,7 @@ func firstLine(in *bufio.Reader, null bool) ([]byte, error) {
 }
 
 // isConfig tells a config.json from a record: both may begin with a brace, but
-// a record is an object on one line, with a kind.
+// a record is an object on one line, with a kind, and no ociVersion.
 func isConfig(first []byte) bool {
 	line := bytes.TrimRight(bytes.TrimLeft(first, " \t\r\n"), "\x00\r\n")
 	if len(bytes.TrimSpace(first)) == 0 {
@@ -116,9 +116,10 @@ func isConfig(first []byte) bool {
 		return false
 	}
 	var record struct {
-		Kind *string `json:"kind"`
+		Kind    *string         `json:"kind"`
+		Version json.RawMessage `json:"ociVersion"`
 	}
-	return json.Unmarshal(line, &record) != nil || record.Kind == nil
+	return json.Unmarshal(line, &record) != nil || record.Kind == nil || record.Version != nil
 }
 
 func generateOne(ctx context.Context, inv *cli.Invocation, opt spec.Options, rec pipe.Record) (err error) {

@@ -125,7 +125,8 @@ func environmentByName(n *node) *node {
 }
 
 // callsByName lists what happens to each system call: the action, the errno
-// and the conditions of each rule that names it.
+// and the conditions of each rule that names it. Rules in a row that do the same
+// are alternatives, and stand in any order.
 func callsByName(n *node) *node {
 	out := &node{kind: kindObject}
 	for _, rule := range n.items {
@@ -144,5 +145,34 @@ func callsByName(n *node) *node {
 			rules.items = append(rules.items, what)
 		}
 	}
+	for _, call := range out.members {
+		sortAlternatives(call.value.items)
+	}
+	return out
+}
+
+func sortAlternatives(rules []*node) {
+	for len(rules) > 0 {
+		end := slices.IndexFunc(rules, func(n *node) bool {
+			return !n.member("action").equal(rules[0].member("action")) || !n.member("errnoRet").equal(rules[0].member("errnoRet"))
+		})
+		if end < 0 {
+			end = len(rules)
+		}
+		slices.SortStableFunc(rules[:end], func(a, b *node) int { return strings.Compare(a.sortedKeys().compact(), b.sortedKeys().compact()) })
+		rules = rules[end:]
+	}
+}
+
+// sortedKeys is the same value with the keys in their alphabetical order.
+func (n *node) sortedKeys() *node {
+	out := &node{kind: n.kind, literal: n.literal}
+	for _, item := range n.items {
+		out.items = append(out.items, item.sortedKeys())
+	}
+	for _, m := range n.members {
+		out.members = append(out.members, member{m.key, m.value.sortedKeys()})
+	}
+	slices.SortFunc(out.members, func(a, b member) int { return strings.Compare(a.key, b.key) })
 	return out
 }
