@@ -2,6 +2,7 @@ package spec
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
@@ -173,22 +174,23 @@ func (b *builder) imageAnnotations() error {
 }
 
 // isSignal accepts the forms that signal(7) and the engines know: a number, a
-// name with or without SIG, and SIGRTMIN+n.
+// name with or without SIG, SIGRTMIN+n and SIGRTMAX-n.
 func isSignal(s string) bool {
+	const greatest, realtime = 64, 30
 	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
-	if strings.Trim(name, "0123456789") == "" {
-		return name != "" && len(name) <= 2 && name <= "64" || len(name) == 1
+	from, to := 1, greatest
+	for _, prefix := range []string{"RTMIN+", "RTMAX-"} {
+		if rest, ok := strings.CutPrefix(name, prefix); ok {
+			name, from, to = rest, 0, realtime
+		}
 	}
-	if rest, ok := strings.CutPrefix(name, "RTMIN"); ok {
-		return rest == "" || len(rest) > 1 && rest[0] == '+' && strings.Trim(rest[1:], "0123456789") == "" && len(rest) <= 3
+	if n, err := strconv.ParseUint(name, 10, 8); err == nil {
+		return from <= int(n) && int(n) <= to
 	}
-	if rest, ok := strings.CutPrefix(name, "RTMAX"); ok {
-		return rest == "" || len(rest) > 1 && rest[0] == '-' && strings.Trim(rest[1:], "0123456789") == "" && len(rest) <= 3
-	}
-	return slices.Contains(signals, name)
+	return to == greatest && slices.Contains(signals, name)
 }
 
 var signals = []string{
 	"HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CLD",
-	"CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS",
+	"CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS", "RTMIN", "RTMAX",
 }

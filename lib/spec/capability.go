@@ -45,6 +45,9 @@ func parseCapability(s string) (string, error) {
 // the drops, then the adds, so that "drop all, add chown" leaves chown. all
 // is what ALL stands for, the caller's own bounding set.
 func adjust(set, all, add, drop []string) (result, added []string, err error) {
+	if hasAll(add) && hasAll(drop) {
+		return nil, nil, fault.Usage("--cap-add ALL and --cap-drop ALL exclude each other")
+	}
 	result = slices.Clone(set)
 	if hasAll(add) {
 		result = slices.Clone(all)
@@ -52,6 +55,7 @@ func adjust(set, all, add, drop []string) (result, added []string, err error) {
 	if hasAll(drop) {
 		result = nil
 	}
+	var dropped []string
 	for _, s := range drop {
 		if strings.EqualFold(s, "all") {
 			continue
@@ -60,6 +64,7 @@ func adjust(set, all, add, drop []string) (result, added []string, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		dropped = append(dropped, name)
 		result = slices.DeleteFunc(result, func(c string) bool { return c == name })
 	}
 	for _, s := range add {
@@ -71,6 +76,9 @@ func adjust(set, all, add, drop []string) (result, added []string, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
+		if slices.Contains(dropped, name) {
+			return nil, nil, fault.Usage("--cap-add %s and --cap-drop %s exclude each other", s, s)
+		}
 		if !slices.Contains(result, name) {
 			result = append(result, name)
 		}
@@ -81,6 +89,15 @@ func adjust(set, all, add, drop []string) (result, added []string, err error) {
 	slices.Sort(result)
 	slices.Sort(added)
 	return result, slices.Compact(added), nil
+}
+
+// splitNames takes apart what stands with commas in one word.
+func splitNames(words []string) []string {
+	var names []string
+	for _, w := range words {
+		names = append(names, strings.Split(w, ",")...)
+	}
+	return names
 }
 
 func hasAll(list []string) bool {

@@ -24,6 +24,7 @@ func flagCases() []flagCase {
 		process("--entrypoint /bin/x", ProcessOptions{Entrypoint: ptr("/bin/x")}),
 		process(`--entrypoint '["/bin/x","-y"]' -- z`, ProcessOptions{Entrypoint: ptr(`["/bin/x","-y"]`), Args: []string{"z"}}),
 		process(`--entrypoint "" -- a`, ProcessOptions{Entrypoint: ptr(""), Args: []string{"a"}}),
+		process("--entrypoint [ -- -e /x ]", ProcessOptions{Entrypoint: ptr("["), Args: []string{"-e", "/x", "]"}}),
 		process("--tty", ProcessOptions{Terminal: ptr(true)}),
 		process("--env FOO=new --env A=B --env COPIED --env MISSING", ProcessOptions{Env: []string{"FOO=new", "A=B", "COPIED", "MISSING"}}),
 		process("--env COPIED_* --env NONE*", ProcessOptions{Env: []string{"COPIED_*", "NONE*"}}),
@@ -47,6 +48,7 @@ func flagCases() []flagCase {
 		process("--personality LINUX32", ProcessOptions{Personality: "LINUX32"}),
 
 		security("--cap-add NET_ADMIN", SecurityOptions{CapAdd: []string{"NET_ADMIN"}}),
+		security("--cap-add SYS_TIME,NET_RAW --cap-drop chown,kill", SecurityOptions{CapAdd: []string{"SYS_TIME,NET_RAW"}, CapDrop: []string{"chown,kill"}}),
 		security("--cap-drop all --cap-add CHOWN", SecurityOptions{CapDrop: []string{"all"}, CapAdd: []string{"CHOWN"}}),
 		{"--user root --cap-drop chown --cap-add cap_sys_admin", Options{ProcessOptions: ProcessOptions{User: ptr("root")}, SecurityOptions: SecurityOptions{CapDrop: []string{"chown"}, CapAdd: []string{"cap_sys_admin"}}}},
 		security("--security-opt no-new-privileges", SecurityOptions{SecurityOpt: []string{"no-new-privileges"}}),
@@ -78,6 +80,7 @@ func flagCases() []flagCase {
 		mount("--volume /h:/data", MountOptions{Volumes: []string{"/h:/data/"}}),
 		mount("--volume /:/host:rslave", MountOptions{Volumes: []string{"/:/host:rslave"}}),
 		mount("--mount type=bind,src=/s,dst=/d,ro,bind-propagation=rshared", MountOptions{Mounts: []string{"type=bind,src=/s,dst=/d,ro,bind-propagation=rshared"}}),
+		mount(`--mount 'type=bind,"src=/a,b",dst=/d,consistency=cached'`, MountOptions{Mounts: []string{`type=bind,"src=/a,b",dst=/d,consistency=cached`}}),
 		mount("--mount type=tmpfs,dst=/t,tmpfs-size=2m", MountOptions{Mounts: []string{"type=tmpfs,dst=/t,tmpfs-size=2m"}}),
 		mount("--mount type=devpts,destination=/d", MountOptions{Mounts: []string{"type=devpts,destination=/d"}}),
 		mount("--tmpfs /t", MountOptions{Tmpfs: []string{"/t"}}),
@@ -90,6 +93,7 @@ func flagCases() []flagCase {
 		mount(`--device-cgroup-rule "c 1:3 r" --device-cgroup-rule "c 1:3 w"`, MountOptions{DeviceRules: []string{"c 1:3 r", "c 1:3 w"}}),
 
 		resource("--memory 64m", ResourceOptions{Memory: "64m"}),
+		resource("--memory 0", ResourceOptions{Memory: "0"}),
 		resource("--memory 64m --memory-swap 128m --memory-reservation 32m", ResourceOptions{Memory: "64m", MemorySwap: "128m", MemoryReservation: "32m"}),
 		resource("--memory-swappiness 10 --oom-kill-disable", ResourceOptions{MemorySwappiness: ptr(10), OOMKillDisable: true}),
 		resource("--cpus 1.5", ResourceOptions{CPUs: "1.5"}),

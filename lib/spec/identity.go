@@ -135,7 +135,7 @@ func (b *builder) capabilities() error {
 	var added []string
 	if touched {
 		var err error
-		if bounding, added, err = adjust(bounding, b.allCapabilities(), opt.CapAdd, opt.CapDrop); err != nil {
+		if bounding, added, err = adjust(bounding, b.allCapabilities(), splitNames(opt.CapAdd), splitNames(opt.CapDrop)); err != nil {
 			return err
 		}
 		for _, c := range added {

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"encoding/csv"
 	"path"
 	"path/filepath"
 	"slices"
@@ -160,7 +161,7 @@ func (b *builder) flagMounts() error {
 	}
 	for _, v := range b.opt.Tmpfs {
 		destination, options, _ := strings.Cut(v, ":")
-		m, err := newTmpfs(destination, options)
+		m, err := newTmpfs("--tmpfs", destination, splitOptions(options))
 		if err != nil {
 			return err
 		}
@@ -205,6 +206,18 @@ var mountFlags = []string{
 	"unbindable", "runbindable", "bind", "rbind", "idmap", "ridmap", "sync", "async", "relatime", "norelatime", "noatime", "strictatime", "nosymfollow",
 }
 
+// opposites exclude each other: the kernel would take the last one.
+var opposites = [][]string{propagations, {"ro", "rw"}, {"rro", "rw"}, {"exec", "noexec"}, {"dev", "nodev"}, {"suid", "nosuid"}, {"sync", "async"}}
+
+func refuseOpposites(name string, options []string) error {
+	for _, group := range opposites {
+		if given := intersect(group, options); len(given) > 1 {
+			return fault.Usage("%s: the options %s and %s exclude each other", name, given[0], given[1])
+		}
+	}
+	return nil
+}
+
 // parseVolume reads SOURCE:DESTINATION[:OPTIONS] of a bind mount.
 func parseVolume(v string) (*node, error) {
 	parts := strings.Split(v, ":")
@@ -235,6 +248,9 @@ func newBind(name, source, destination string, options []string) (*node, error) 
 	abs, err := filepath.Abs(source)
 	if err != nil {
 		return nil, fault.Usage("%s: source %q: %v", name, source, err)
+	}
+	if err := refuseOpposites(name, options); err != nil {
+		return nil, err
 	}
 	var list []string
 	var mode, propagation, bind bool
@@ -269,12 +285,17 @@ func newBind(name, source, destination string, options []string) (*node, error) 
 	return newMount(path.Clean(destination), "bind", abs, list...), nil
 }
 
-// parseMount reads type=TYPE,KEY=VALUE,….
+// parseMount reads type=TYPE,KEY=VALUE,…, with quotes around a field that has a
+// comma in it.
 func parseMount(v string) (*node, error) {
+	fields, err := csv.NewReader(strings.NewReader(v)).Read()
+	if err != nil {
+		return nil, fault.Usage("--mount %q: %w", v, err)
+	}
 	kind, source, destination := "bind", "", ""
 	var options []string
 	recursive := "rbind"
-	for field := range strings.SplitSeq(v, ",") {
+	for _, field := range fields {
 		key, value, hasValue := strings.Cut(field, "=")
 		on := !hasValue || value == "true" || value == "1"
 		switch key {
@@ -305,7 +326,8 @@ func parseMount(v string) (*node, error) {
 			options = append(options, "mode="+value)
 		case "notmpcopyup":
 			options = append(options, "notmpcopyup")
-		case "tmpcopyup":
+		case "tmpcopyup", "consistency":
+			// The first is the default, the second of no effect on Linux.
 		case "chown", "U", "relabel", "volume-opt", "volume-driver", "volume-nocopy", "volume-label", "idmap":
 			return nil, fault.Usage("--mount: %s is an engine's matter", key)
 		default:
@@ -325,7 +347,7 @@ func parseMount(v string) (*node, error) {
 		if source != "" {
 			return nil, fault.Usage("--mount %q: a tmpfs has no source", v)
 		}
-		return newTmpfs(destination, strings.Join(options, ","))
+		return newTmpfs("--mount", destination, options)
 	case "devpts":
 		return newMount(path.Clean(destination), "devpts", "devpts", append([]string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}, options...)...), nil
 	case "proc", "sysfs", "mqueue", "cgroup", "ramfs":
@@ -342,14 +364,43 @@ func choose(on bool, yes, no string) string {
 	return no
 }
 
+// tmpfsFlags are the words that a tmpfs takes besides those of any mount, and
+// tmpfsValues those with a value (tmpfs(5), mount(8)).
+var (
+	tmpfsFlags = []string{
+		"tmpcopyup", "notmpcopyup", "inode32", "inode64", "noswap", "usrquota", "grpquota", "quota", "defaults", "atime", "diratime", "nodiratime",
+		"dirsync", "lazytime", "nolazytime", "iversion", "noiversion", "mand", "nomand", "silent", "loud", "nostrictatime", "symfollow",
+	}
+	tmpfsValues = []string{
+		"size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "huge", "mpol", "context", "rootcontext", "fscontext", "defcontext",
+		"usrquota_block_hardlimit", "usrquota_inode_hardlimit", "grpquota_block_hardlimit", "grpquota_inode_hardlimit",
+	}
+)
+
+func checkTmpfsOption(name, option string) error {
+	key, _, hasValue := strings.Cut(option, "=")
+	if hasValue && slices.Contains(tmpfsValues, key) || !hasValue && (slices.Contains(mountFlags, key) || slices.Contains(tmpfsFlags, key)) {
+		return nil
+	}
+	return fault.Usage("%s: unknown option %q of a tmpfs", name, option)
+}
+
 // newTmpfs makes a tmpfs with podman's options, those given first. The last
 // of opposite words is the kernel's choice, so the defaults that a given
 // option contradicts are left out.
-func newTmpfs(destination, options string) (*node, error) {
+func newTmpfs(name, destination string, options []string) (*node, error) {
 	if !path.IsAbs(destination) {
 		return nil, fault.Usage("tmpfs destination %q is not an absolute path", destination)
 	}
-	list := splitOptions(options)
+	if err := refuseOpposites(name, options); err != nil {
+		return nil, err
+	}
+	for _, o := range options {
+		if err := checkTmpfsOption(name, o); err != nil {
+			return nil, err
+		}
+	}
+	list := slices.Clone(options)
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return slices.Contains(list, w) })
 	}

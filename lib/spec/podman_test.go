@@ -183,7 +183,7 @@ func notPodmans(name string) bool {
 	for _, word := range []string{
 		"--user-groups", "--rdt-class", "--hook", "--set", "--merge", "--patch", "--rootless", "--tz", "--ulimit host", "seccomp=default", "apparmor=lab", "label=",
 		"--domainname", "--cgroup-parent", "--cgroup-conf", "--cpu-rt", "devpts", "ns:/run/netns", "--systemd", "--blkio", "--ulimit",
-		"--memory-swappiness", "--userns", "--workdir", "--mount type=bind", "--volume /h", "systempaths", "keep-groups",
+		"--memory-swappiness", "--userns", "--workdir", "--mount type=bind", "--mount 'type=bind", "--volume /h", "systempaths", "keep-groups",
 	} {
 		if strings.Contains(name, word) {
 			return true

@@ -71,7 +71,8 @@ func parseEntrypoint(s string) ([]string, error) {
 	if s == "" {
 		return nil, nil
 	}
-	if s[0] != '[' {
+	if s[0] != '[' || s == "[" {
+		// The bracket alone is a command.
 		return []string{s}, nil
 	}
 	n, err := parseJSON([]byte(s))

@@ -25,8 +25,8 @@ func parseSize(s string) (int64, error) {
 	number := strings.TrimRight(lower, "bikmgtp")
 	unit := strings.TrimSuffix(strings.TrimSuffix(lower[len(number):], "b"), "i")
 	factor, ok := units[unit]
-	value, isNumber := new(big.Rat).SetString(number)
-	if !ok || !isNumber || strings.ContainsAny(number, "eEx/_+- ") || value.Sign() < 0 {
+	value, isNumber := parseDecimal(number)
+	if !ok || !isNumber {
 		return 0, fault.Usage("%q is not a size such as 64m or 1.5g", s)
 	}
 	value.Mul(value, new(big.Rat).SetInt64(factor))
@@ -35,6 +35,15 @@ func parseSize(s string) (int64, error) {
 		return 0, fault.Usage("size %q is greater than %d", s, int64(math.MaxInt64))
 	}
 	return bytes.Int64(), nil
+}
+
+// parseDecimal reads digits with a point or without. SetString alone knows
+// prefixes, exponents and fractions, which nobody means here.
+func parseDecimal(s string) (*big.Rat, bool) {
+	if strings.Trim(s, "0123456789.") != "" {
+		return nil, false
+	}
+	return new(big.Rat).SetString(s)
 }
 
 // resources writes linux.resources, linux.cgroupsPath and linux.intelRdt.
@@ -72,6 +81,10 @@ func (b *builder) memory() error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.flag, err)
 		}
+		if size == 0 && f.member == "limit" {
+			b.unlimitMemory()
+			continue
+		}
 		b.setResource(f.flag, newInt(size), "memory", f.member)
 	}
 	if b.opt.Memory != "" && b.opt.MemorySwap == "" {
@@ -101,6 +114,22 @@ func (b *builder) memory() error {
 	return nil
 }
 
+// unlimitMemory takes the limit away, and that of memory and swap together,
+// which means nothing without it.
+func (b *builder) unlimitMemory() {
+	memory := b.doc.get("linux", "resources", "memory")
+	if memory == nil || memory.kind != kindObject {
+		return
+	}
+	memory.drop("limit")
+	if swap, ok := memory.member("swap").int(); ok && swap > 0 {
+		memory.drop("swap")
+	}
+	if len(memory.members) == 0 {
+		b.doc.remove("linux", "resources", "memory")
+	}
+}
+
 // limitSwap lets as much be swapped as may stay in memory: without a limit of
 // its own, swap would make up for all that the memory limit takes away. A limit
 // that somebody chose stays.
@@ -123,8 +152,8 @@ func (b *builder) cpu() error {
 		if opt.CPUQuota != nil || opt.CPUPeriod != nil {
 			return fault.Usage("--cpus and --cpu-period or --cpu-quota exclude each other")
 		}
-		cpus, ok := new(big.Rat).SetString(opt.CPUs)
-		if !ok || cpus.Sign() < 0 || strings.ContainsAny(opt.CPUs, "eEx/_") {
+		cpus, ok := parseDecimal(opt.CPUs)
+		if !ok {
 			return fault.Usage("--cpus %q is not a number of processors", opt.CPUs)
 		}
 		quota := cpus.Mul(cpus, big.NewRat(cpuPeriod, 1))
@@ -159,12 +188,29 @@ func (b *builder) cpu() error {
 		if f.value == "" {
 			continue
 		}
-		if strings.Trim(f.value, "0123456789,-") != "" {
+		if !isNumberList(f.value) {
 			return fault.Usage("%s %q is not a list such as 0-3,7", f.flag, f.value)
 		}
 		b.setResource(f.flag, newString(f.value), "cpu", f.member)
 	}
 	return nil
+}
+
+// isNumberList reports whether s is a list of numbers and ranges, as the files
+// of the cgroup take it: 0-3,7.
+func isNumberList(s string) bool {
+	for part := range strings.SplitSeq(s, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		from, err1 := strconv.ParseUint(first, 10, 16)
+		to, err2 := from, error(nil)
+		if isRange {
+			to, err2 = strconv.ParseUint(last, 10, 16)
+		}
+		if err1 != nil || err2 != nil || from > to {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *builder) blockIO() error {

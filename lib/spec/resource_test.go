@@ -14,6 +14,7 @@ func TestSwapFollowsTheMemoryLimit(t *testing.T) {
 		{`{"limit":1048576,"swap":2097152}`, "64m", fixedHost(), `{"limit":67108864,"swap":134217728}`},
 		{`{"limit":1048576,"swap":2097153}`, "2m", fixedHost(), `{"limit":2097152,"swap":2097153}`},
 		{`{"limit":1048576,"swap":-1}`, "64m", fixedHost(), `{"limit":67108864,"swap":-1}`},
+		{`{"limit":1048576,"swap":2097152,"swappiness":1}`, "0", fixedHost(), `{"swappiness":1}`},
 		{`{}`, "-1", fixedHost(), `{"limit":-1}`},
 		{`{}`, "8191p", fixedHost(), `{"limit":9222246136947933184}`},
 		{`{}`, "64m", &Host{}, `{"limit":67108864}`},
