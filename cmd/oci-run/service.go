@@ -13,7 +13,8 @@ func (s *starter) addService(context.Context) error {
 	if err := s.addListen(); err != nil {
 		return err
 	}
-	if address := os.Getenv("NOTIFY_SOCKET"); address != "" {
+	// (The run of the runtime, in a script, knows the socket itself.)
+	if address := os.Getenv("NOTIFY_SOCKET"); address != "" && !s.DryRun() {
 		s.plan.NotifySocket = address
 		if err := s.config.AddNotify(s.store, s.id); err != nil {
 			return err

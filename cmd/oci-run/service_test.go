@@ -65,13 +65,46 @@ func TestNotify(t *testing.T) {
 			if err := unix.SetsockoptTimeval(manager, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10}); err != nil {
 				t.Fatal(err)
 			}
-			buf := make([]byte, 4096)
-			n, err := unix.Read(manager, buf)
+			told := func() []string {
+				buf := make([]byte, 4096)
+				n, err := unix.Read(manager, buf)
+				if err != nil {
+					t.Error(err)
+					return []string{"THE END"}
+				}
+				return strings.Split(string(buf[:n]), "\n")
+			}
+			if got := told(); !slices.Equal(got, []string{"READY=1", "STATUS=up"}) {
+				t.Errorf("the manager was told %q, want READY=1 and STATUS=up", got)
+			}
+
+			// A script leaves that to the runtime, which hands on the readiness.
+			dry := exec.Command(exe, slices.Concat([]string{"-n"}, cmd.Args[1:])...)
+			dry.Env = cmd.Env
+			script, err := dry.Output()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.Split(string(buf[:n]), "\n"); !slices.Equal(got, []string{"READY=1", "STATUS=up"}) {
-				t.Errorf("the manager was told %q, want READY=1 and STATUS=up", got)
+			heard := make(chan []string, 1)
+			go func() {
+				var all []string
+				for last := ""; last != "THE END"; { // to read is to close what BARRIER=1 brings, which is waited for
+					lines := told()
+					last = lines[0]
+					all = append(all, lines...)
+				}
+				heard <- all
+			}()
+			sh := exec.Command("sh", "-c", string(script))
+			sh.Env = cmd.Env
+			if out, err := sh.CombinedOutput(); !errors.As(err, &exit) || exit.ExitCode() != 7 {
+				t.Errorf("the script: %v: %s, want status 7", err, out)
+			}
+			if err := unix.Sendto(manager, []byte("THE END"), 0, &unix.SockaddrUnix{Name: address}); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-heard; !slices.Contains(got, "READY=1") {
+				t.Errorf("the manager was told %q by the script, want READY=1", got)
 			}
 		})
 	}

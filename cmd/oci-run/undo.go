@@ -68,8 +68,8 @@ func undo(dir string) error {
 	}
 	for i := len(state.Mounts) - 1; i >= 0; i-- {
 		target := state.Mounts[i].Target
-		if !filepath.IsLocal(target) {
-			return fault.Refused("%s records a mount outside of it: %q", dir, target)
+		if err := insideBundle(dir, target); err != nil {
+			return err
 		}
 		err := overlay.Unmount(filepath.Join(dir, target), true)
 		// EINVAL: not a mount point; a reboot or the user has unmounted it.
@@ -79,6 +79,14 @@ func undo(dir string) error {
 	}
 	if err := (&bundle.Bundle{Dir: dir}).Remove(); err != nil {
 		return fmt.Errorf("undo bundle %s: %w", dir, err)
+	}
+	return nil
+}
+
+// insideBundle refuses a mount that a bundle records and that is not its own.
+func insideBundle(dir, target string) error {
+	if !filepath.IsLocal(target) {
+		return fault.Refused("%s records a mount outside of it: %q", dir, target)
 	}
 	return nil
 }

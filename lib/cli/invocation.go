@@ -31,6 +31,7 @@ type Invocation struct {
 	Operands []string
 	// Trailing is the command behind "--"; nil when there was no "--".
 	Trailing []string
+	steps    *explain.Printer
 }
 
 // Operand returns operand i, or "" when there are fewer.
@@ -131,8 +132,16 @@ func RunRoot() string {
 func (inv *Invocation) DryRun() bool { return inv.Bool("dry-run") }
 
 // Steps returns the printer of steps: a script on stdout with -n, a trace on
-// stderr with -x, and nil, which prints nothing, otherwise.
+// stderr with -x, and nil, which prints nothing, otherwise. It is the same one
+// each time: a script has one beginning.
 func (inv *Invocation) Steps() *explain.Printer {
+	if inv.steps == nil {
+		inv.steps = inv.newSteps()
+	}
+	return inv.steps
+}
+
+func (inv *Invocation) newSteps() *explain.Printer {
 	switch {
 	case inv.DryRun():
 		return explain.NewPrinter(inv.Out, explain.Script)
