@@ -125,7 +125,7 @@ func limitsSwap(v2 bool) bool {
 			return false
 		}
 		group, _ := strings.CutPrefix(strings.TrimSpace(string(own)), "0::")
-		file = filepath.Join("/sys/fs/cgroup", group, "memory.swap.max")
+		file = "/sys/fs/cgroup" + strings.TrimSuffix(group, "/") + "/memory.swap.max"
 	}
 	return unix.Access(file, unix.F_OK) == nil
 }
