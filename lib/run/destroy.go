@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
@@ -132,11 +130,7 @@ func (c *Container) Destroy(ctx context.Context) error {
 		return err
 	}
 	if state == StateRunning {
-		kill := func() error { return c.Kill(ctx, unix.SIGKILL) }
-		if c.Runtime.gone() {
-			kill = c.Process.end
-		}
-		if err := kill(); err != nil {
+		if err := c.kill(ctx); err != nil {
 			return err
 		}
 	}
@@ -144,7 +138,11 @@ func (c *Container) Destroy(ctx context.Context) error {
 		c.awaitCreate()
 	}
 	if c.Monitored() {
-		if _, err := c.Wait(); err != nil && !errors.Is(err, os.ErrNotExist) {
+		watch, err := c.Watch()
+		if err == nil {
+			_, err = watch.waitFor(cleanLimit)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}

@@ -24,7 +24,7 @@ func (r Runtime) gone() bool {
 // it ends the container, and removes the cgroups and the files by which the
 // runtime knew it. Its hooks for the end are not run.
 func (r Runtime) destroyAlone(rec *Record) error {
-	if err := rec.Process.end(); err != nil {
+	if err := rec.end(); err != nil {
 		return fmt.Errorf("delete container %s without its runtime, %s, which is gone: %w", rec.ID, r.Path, err)
 	}
 	if err := removeCgroups(append(likelyCgroups(rec.ID), rec.Cgroups...)); err != nil {
@@ -54,18 +54,21 @@ func (r Runtime) traces(id string) []string {
 	return []string{filepath.Join(r.State, id)}
 }
 
-// end kills the process, and waits a while until it is dead.
-func (p process) end() error {
+// end kills the first process, and waits a while until it is dead.
+func (rec *Record) end() error {
+	p := rec.Process
 	for deadline := time.Now().Add(callLimit); p.alive(); time.Sleep(10 * time.Millisecond) {
 		if err := p.signal(unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
 			return p.stillAlive(err)
 		}
-		if time.Now().After(deadline) {
-			return p.stillAlive(errors.New("it does not end"))
+		if err := thaw(rec.Cgroups); time.Now().After(deadline) {
+			return p.stillAlive(errors.Join(errNoEnd, err))
 		}
 	}
 	return nil
 }
+
+var errNoEnd = errors.New("it does not end")
 
 func (p process) stillAlive(cause error) error {
 	return fault.Hint(fmt.Errorf("kill process %d: %w", p.Pid, cause), "end it with: kill -KILL %d, as its user or as root", p.Pid)

@@ -153,12 +153,21 @@ func (f *forwarder) send(sig unix.Signal) {
 	if slices.Contains(ended, sig) && f.dropped(sig) {
 		f.ignored++
 		if f.ignored > 1 {
-			sig = unix.SIGKILL
-		} else {
-			f.events.warn("the program is pid 1 and does not handle %s, so the kernel drops it; send it again to kill the container, or run it with --init", signalName(sig))
+			f.insist(unix.SIGKILL)
+			return
 		}
+		f.events.warn("the program is pid 1 and does not handle %s, so the kernel drops it; send it again to kill the container, or run it with --init", signalName(sig))
 	}
-	if err := f.rec.Runtime.signal(f.ctx(), f.rec, sig, f.children); err != nil {
+	f.warnOf(sig, f.rec.Runtime.signal(f.ctx(), f.rec, sig, f.children))
+}
+
+// insist sends a signal of this process's own, whatever state the program is in.
+func (f *forwarder) insist(sig unix.Signal) {
+	f.warnOf(sig, f.rec.Runtime.insist(f.ctx(), f.rec, sig, f.children))
+}
+
+func (f *forwarder) warnOf(sig unix.Signal, err error) {
+	if err != nil {
 		f.events.warn("pass on %s: %v", signalName(sig), err)
 	}
 }

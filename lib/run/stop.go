@@ -8,9 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kill sends a signal to the first process of the container.
-func (c *Container) Kill(ctx context.Context, sig unix.Signal) error {
-	return c.Runtime.signal(ctx, &c.Record, sig, nil)
+// kill kills the first process of the container, and waits until it is dead.
+func (c *Container) kill(ctx context.Context) error {
+	if c.Runtime.gone() {
+		return c.end()
+	}
+	if err := c.Runtime.insist(ctx, &c.Record, unix.SIGKILL, nil); err != nil {
+		return err
+	}
+	if !c.Process.waitGone(callLimit) {
+		return c.Process.stillAlive(errNoEnd)
+	}
+	return nil
 }
 
 // signal sends sig to the first process: directly where that is the program,
@@ -44,13 +53,16 @@ func (c *Container) Stop(ctx context.Context, sig unix.Signal, grace time.Durati
 	if err != nil || state == StateExited || state == StateUnknown {
 		return o, err
 	}
-	if err := c.Kill(ctx, sig); err != nil {
+	watch, err := c.Watch()
+	if err != nil {
 		return Outcome{}, err
 	}
-	if !c.Process.waitGone(grace) {
-		if err := c.Kill(ctx, unix.SIGKILL); err != nil {
-			return Outcome{}, err
-		}
+	err = c.Runtime.insist(ctx, &c.Record, sig, nil)
+	if err == nil && !c.Process.waitGone(grace) {
+		err = c.kill(ctx)
 	}
-	return c.Wait()
+	if err != nil {
+		return Outcome{}, errors.Join(err, watch.status.Close())
+	}
+	return watch.waitFor(cleanLimit)
 }

@@ -363,6 +363,29 @@ func (c *Container) Wait() (Outcome, error) {
 	return w.Wait()
 }
 
+// cleanLimit bounds the wait for a monitor whose program has ended: it has the
+// runtime kill and delete, and undoes the bundle.
+const cleanLimit = 3 * callLimit
+
+// waitFor is Wait with a limit.
+func (w *Watch) waitFor(limit time.Duration) (Outcome, error) {
+	type end struct {
+		outcome Outcome
+		err     error
+	}
+	seen := make(chan end, 1)
+	go func() {
+		o, err := w.Wait()
+		seen <- end{o, err}
+	}()
+	select {
+	case e := <-seen:
+		return e.outcome, e.err
+	case <-time.After(limit):
+		return Outcome{}, fmt.Errorf("the monitor of container %s has not cleaned up within %s", w.c.ID, limit)
+	}
+}
+
 // readOutcome reports false for the empty file of a monitor that was killed.
 func readOutcome(status *os.File) (Outcome, bool, error) {
 	var o Outcome

@@ -314,10 +314,10 @@ func (s *supervisor) attend() Outcome {
 			kill = time.After(s.plan.Grace)
 		case <-deadline:
 			s.events.warn("container %s ran for %s; it is being stopped", s.rec.ID, s.plan.Timeout)
-			f.send(unix.Signal(s.rec.StopSignal))
+			f.insist(unix.Signal(s.rec.StopSignal))
 			kill = time.After(s.plan.Grace)
 		case <-kill:
-			f.send(unix.SIGKILL)
+			f.insist(unix.SIGKILL)
 		}
 	}
 }
