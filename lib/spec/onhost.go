@@ -82,11 +82,25 @@ func (c *checker) hostPrivileges() {
 		}
 	}
 	if c.host.EUID != 0 {
-		for i, r := range ranges(c.doc.get("linux", "uidMappings")) {
-			if r.Size == 1 && r.Host != c.host.EUID {
-				c.fail(keys(fmt.Sprintf("linux/uidMappings/%d/hostID", i)), "map the own uid, or ranges of /etc/subuid", "uid %d may not map %d", c.host.EUID, r.Host)
-			}
+		c.hostMaps()
+	}
+}
+
+// hostMaps compares the map of uids with what the caller may map.
+func (c *checker) hostMaps() {
+	var others IDRange
+	if c.host.Subordinate != nil {
+		others, _ = c.host.Subordinate()
+	}
+	uids := ranges(c.doc.get("linux", "uidMappings"))
+	for i, r := range uids {
+		if r.Size == 1 && r.Host != c.host.EUID && (r.Host < others.Host || r.Host-others.Host >= others.Size) {
+			c.fail(keys(fmt.Sprintf("linux/uidMappings/%d/hostID", i)), "map the own uid, or ranges of /etc/subuid", "uid %d may not map %d", c.host.EUID, r.Host)
 		}
+	}
+	if root, ok := toHost(uids, 0); ok && root != c.host.EUID {
+		c.warn(keys("linux/uidMappings"), "run it by crun, or below oci-mount IMAGE --, where the caller is root",
+			"root of the container is not the caller: without privileges runc fails with \"chown exec.fifo: operation not permitted\"")
 	}
 }
 

@@ -152,6 +152,18 @@ func TestKeepID(t *testing.T) {
 	if got, want := doc.get("process", "user").compact(), `{"uid":1001,"gid":100}`; got != want {
 		t.Errorf("the process runs as %s, want %s", got, want)
 	}
+	findings, err := Check(doc, CheckOptions{Host: in.Host})
+	must(t, err)
+	if !slices.ContainsFunc(findings, func(f Finding) bool { return strings.Contains(f.Message, "exec.fifo") }) || slices.ContainsFunc(findings, func(f Finding) bool { return strings.Contains(f.Message, "may not map") }) {
+		t.Errorf("the check says %v, want what runc fails with", findings)
+	}
+	first, err := Filter(doc, Input{Host: in.Host}, opt)
+	must(t, err)
+	second, err := Filter(first.Document, Input{Host: in.Host}, opt)
+	must(t, err)
+	if d := Diff(first.Document, second.Document); len(d) > 0 {
+		t.Errorf("a second filter with the same flag changes %v", d)
+	}
 	opt.User = ptr("0:0")
 	if got, want := generate(t, in, opt).Document.get("process", "user").compact(), `{"uid":0,"gid":0}`; got != want {
 		t.Errorf("with --user 0:0 the process runs as %s, want %s", got, want)
