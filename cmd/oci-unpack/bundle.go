@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
@@ -50,6 +52,9 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 			return err
 		}
 	}
+	if err := p.openToRoot(staging.Dir); err != nil {
+		return err
+	}
 	if err := staging.Publish(ctx); err != nil {
 		return err
 	}
@@ -58,6 +63,29 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 		return errors.Join(err, bundle.RemoveAll(final))
 	}
 	return nil
+}
+
+// rootGroup is the group by which the root of the container reaches the
+// bundle: where ids are mapped it is an ordinary user of the host, and a
+// runtime sets the container up as it.
+func (p *plan) rootGroup() (gid uint32, ok bool) {
+	if p.rootfsOnly || os.Geteuid() != 0 || len(p.options.GIDMap) == 0 {
+		return 0, false
+	}
+	gid, err := p.options.GIDMap.ToHost(0)
+	return gid, err == nil && gid != 0
+}
+
+// openToRoot lets that group, and nobody else, pass through the directory.
+func (p *plan) openToRoot(dir string) error {
+	gid, ok := p.rootGroup()
+	if !ok {
+		return nil
+	}
+	if err := os.Lchown(dir, -1, int(gid)); err != nil {
+		return fmt.Errorf("give the bundle to the group of the mapped root: %w", err)
+	}
+	return os.Chmod(dir, 0o710)
 }
 
 // mergeInto applies the layers to a directory that is there. It cannot be

@@ -109,7 +109,11 @@ func (w *stepWriter) begin() {
 	}
 	command := "mkdir -p -m 0700 -- " + explain.Quote(w.rootfs())
 	if !w.plan.rootfsOnly {
-		command = "mkdir -m 0700 -- " + explain.Quote(filepath.Dir(w.rootfs())) + "\n" + command
+		bundleDir := explain.Quote(filepath.Dir(w.rootfs()))
+		if gid, ok := w.plan.rootGroup(); ok {
+			command = fmt.Sprintf("chgrp %d -- %s\nchmod 0710 -- %s\n", gid, bundleDir, bundleDir) + command
+		}
+		command = "mkdir -m 0700 -- " + bundleDir + "\n" + command
 	}
 	w.step(explain.Step{
 		Action: "make the directory", Command: command + "\ncd -- " + explain.Quote(w.rootfs()),
