@@ -86,17 +86,31 @@ func verbFlags() []cli.Flag {
 	}
 }
 
-// verbs are the flags that do something with a container that is there.
-var verbs = map[string]func(context.Context, *cli.Invocation) error{
-	"wait": wait, "stop": stop, "delete": remove, "logs": logs, "attach": attach, "list": list,
+// verb is a flag that does something with a container that is there.
+type verb struct {
+	do func(context.Context, *cli.Invocation) error
+	// takes are the flags that go with it.
+	takes []string
 }
+
+var verbs = map[string]verb{
+	"wait":   {do: wait},
+	"stop":   {do: stop, takes: []string{"stop-signal", "time", "rm"}},
+	"delete": {do: remove},
+	"logs":   {do: logs, takes: []string{"follow"}},
+	"attach": {do: attach},
+	"list":   {do: list},
+}
+
+// everywhere are the flags that go with any verb.
+var everywhere = []string{"quiet", "verbose", "log-format", "color", "json", "null", "root"}
 
 // dispatch finds the one thing that is to be done.
 func dispatch(ctx context.Context, inv *cli.Invocation) error {
 	var chosen []string
-	for verb := range verbs {
-		if inv.Bool(verb) {
-			chosen = append(chosen, verb)
+	for name := range verbs {
+		if inv.Bool(name) {
+			chosen = append(chosen, name)
 		}
 	}
 	slices.Sort(chosen)
@@ -112,5 +126,11 @@ func dispatch(ctx context.Context, inv *cli.Invocation) error {
 	case chosen[0] == "list" && inv.Operand(0) != "":
 		return inv.Usage("--list takes no operand")
 	}
-	return verbs[chosen[0]](ctx, inv)
+	v := verbs[chosen[0]]
+	for _, flag := range inv.Given {
+		if flag != chosen[0] && !slices.Contains(everywhere, flag) && !slices.Contains(v.takes, flag) {
+			return inv.Usage("--%s does not go with --%s", flag, chosen[0])
+		}
+	}
+	return v.do(ctx, inv)
 }

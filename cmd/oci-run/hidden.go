@@ -4,11 +4,13 @@ import (
 	"os"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/run"
+	"github.com/oci-plumbing/oci-plumbing/lib/startup"
 )
 
 // hidden runs this program as one of the processes that it starts for itself,
 // and tells whether it was meant to. The monitor and the janitor have no
-// stderr: their errors were reported another way, or cannot be.
+// stderr: their errors were reported another way, or cannot be. So they must be
+// this program's own, who has marked them.
 func hidden(args []string) (code int, done bool) {
 	if len(args) > 3 && args[1] == run.InitWord {
 		code, err := run.Init(args[3:])
@@ -17,7 +19,7 @@ func hidden(args []string) (code int, done bool) {
 		}
 		return code, true
 	}
-	if len(args) != 2 {
+	if _, ours := os.LookupEnv(startup.Lean); !ours || len(args) != 2 {
 		return 0, false
 	}
 	var err error

@@ -92,7 +92,11 @@ func logs(ctx context.Context, inv *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	err = c.Logs(ctx, inv.Out, inv.Bool("follow"))
+	return printLog(ctx, inv, c, inv.Bool("follow"))
+}
+
+func printLog(ctx context.Context, inv *cli.Invocation, c *run.Container, follow bool) error {
+	err := c.Logs(ctx, inv.Out, follow)
 	if errors.Is(err, unix.EPIPE) {
 		return fault.Exit(1) // the reader has seen enough
 	}
@@ -219,7 +223,7 @@ func attach(ctx context.Context, inv *cli.Invocation) error {
 			inv.Log.Note("left container %s, which goes on", c.ID)
 			return nil
 		}
-	} else if err := c.Logs(ctx, inv.Out, true); err != nil && !errors.Is(err, fault.ErrNotFound) {
+	} else if err := printLog(ctx, inv, c, true); err != nil && !errors.Is(err, fault.ErrNotFound) {
 		return err
 	}
 	outcome, err := watch.Wait()

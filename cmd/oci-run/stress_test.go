@@ -72,7 +72,7 @@ func parentOf(pid int) int {
 
 func isOurs(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && bytes.HasPrefix(line, []byte(name+"\x00__monitor"))
+	return err == nil && bytes.HasPrefix(line, []byte(name+"\x00@monitor"))
 }
 
 // TestLeaks kills the tool, the monitor, the runtime or the container at random

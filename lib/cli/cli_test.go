@@ -235,6 +235,19 @@ func TestVerbosityAndFormat(t *testing.T) {
 	}
 }
 
+// A program that reads them finds a list in each error.
+func TestErrorsAsJSON(t *testing.T) {
+	for want, err := range map[string]error{
+		`{"hints":[],"level":"error","msg":"boom","status":1,"tool":"oci-x"}`:            errors.New("boom"),
+		`{"hints":["try oci-x"],"level":"error","msg":"boom","status":1,"tool":"oci-x"}`: fault.Hint(errors.New("boom"), "try {tool}"),
+	} {
+		o := run(t, func(context.Context, *Invocation) error { return err }, "", "--log-format", "json")
+		if o.err != want+"\n" {
+			t.Errorf("%v is printed as %s, want %s", err, o.err, want)
+		}
+	}
+}
+
 func TestASignalCancels(t *testing.T) {
 	o := run(t, func(ctx context.Context, _ *Invocation) error {
 		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {

@@ -114,7 +114,7 @@ func Main(c *Command, words []string, stdio Stdio) int {
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return fault.As(fault.ErrUsage, err) },
 		ExitErrHandler: func(*cli.Context, error) {},
 		Action: func(cc *cli.Context) error {
-			return c.act(&Invocation{Context: cc, Stdio: stdio, Log: log, Command: c, Operands: args.operands, Trailing: args.trailing})
+			return c.act(&Invocation{Context: cc, Stdio: stdio, Log: log, Command: c, Operands: args.operands, Trailing: args.trailing, Given: flagNames(given)})
 		},
 	}
 	err = app.RunContext(ctx, append([]string{c.Name}, given...))

@@ -31,7 +31,10 @@ type Invocation struct {
 	Operands []string
 	// Trailing is the command behind "--"; nil when there was no "--".
 	Trailing []string
-	steps    *explain.Printer
+	// Given are the names of the flags of the command line; IsSet knows those of
+	// the environment, too.
+	Given []string
+	steps *explain.Printer
 }
 
 // Operand returns operand i, or "" when there are fewer.

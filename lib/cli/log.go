@@ -99,7 +99,7 @@ func (l *Log) fail(err error, status int) {
 }
 
 func (l *Log) failure(err error, status int, said map[string]bool) {
-	hints := fault.Hints(err)
+	hints := append([]string{}, fault.Hints(err)...) // in JSON [], not null
 	for i, h := range hints {
 		hints[i] = strings.ReplaceAll(h, "{tool}", l.name)
 	}

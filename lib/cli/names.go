@@ -72,8 +72,7 @@ func namesOf(f Flag) []string {
 // 150 flags takes it longer than the work of a small tool.
 func needed(flags []Flag, given []string) []Flag {
 	set := make(map[string]bool, len(given))
-	for _, w := range given {
-		name, _, _ := strings.Cut(strings.TrimPrefix(w, "--"), "=")
+	for _, name := range flagNames(given) {
 		set[name] = true
 	}
 	var out []Flag
@@ -154,4 +153,13 @@ func canonical(words []string, flags []Flag) []string {
 		}
 	}
 	return out
+}
+
+// flagNames are the names of the flags among canonical words.
+func flagNames(given []string) []string {
+	list := make([]string, len(given))
+	for i, w := range given {
+		list[i], _, _ = strings.Cut(strings.TrimPrefix(w, "--"), "=")
+	}
+	return list
 }

@@ -14,12 +14,13 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
-// The hidden first arguments with which the tool executes itself.
+// The hidden first arguments with which the tool executes itself. No container
+// can have such an ID.
 const (
 	// MonitorWord makes it a Monitor.
-	MonitorWord = "__monitor"
+	MonitorWord = "@monitor"
 	// JanitorWord makes it a Janitor.
-	JanitorWord = "__janitor"
+	JanitorWord = "@janitor"
 )
 
 // The descriptors of a monitor.

@@ -15,8 +15,8 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/startup/slack"
 )
 
-// InitWord makes the tool the Init of a container.
-const InitWord = "__init"
+// InitWord makes the tool the Init of a container. It is no ID.
+const InitWord = "@init"
 
 // initPath is where the tool is mounted in the container. /dev is a tmpfs, in
 // which the mount point can be made even if the root file system is read-only.

@@ -52,6 +52,7 @@ var knownMessages = []known{
 	{has: []string{"unknown version specified"}, hint: "the runtime is older than ociVersion in config.json; 1.0.2 is understood by all"},
 	{has: []string{"seccomp", "not supported"}, hint: "this runtime was built without seccomp; use another, or oci-genspec --seccomp none"},
 	{has: []string{"unable to start unit", "interactive authentication required"}, hint: "systemd refused; without root there is no systemd cgroup unless the user has a session (loginctl enable-linger)"},
+	{has: []string{"cannot run with network enabled in root network namespace"}, hint: "give runsc no network, or the host's: oci-run --runtime-arg --network=none, or --network=host"},
 	{has: []string{"frozen"}, hint: "the cgroup is frozen: thaw it (RUNTIME resume ID)"},
 }
 

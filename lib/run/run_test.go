@@ -135,6 +135,18 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+func TestMessageHints(t *testing.T) {
+	for text, want := range map[string]string{
+		"setting up network: creating interfaces from net namespace \"/proc/4938/ns/net\": cannot run with network enabled in root network namespace": "--runtime-arg --network=none",
+		"crun: cgroups in hybrid mode not supported": "--runtime runc",
+	} {
+		err := (&failure{runtime: Runtime{Path: "/bin/runsc"}, verb: "start", text: text, err: errors.New("exit status 1")}).explain()
+		if hints := strings.Join(fault.Hints(err), "\n"); !strings.Contains(hints, want) {
+			t.Errorf("%q has the hints %q, want %q", text, hints, want)
+		}
+	}
+}
+
 func TestSaysMissing(t *testing.T) {
 	for text, want := range map[string]bool{
 		"container does not exist": true,

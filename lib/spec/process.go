@@ -345,7 +345,7 @@ func (b *builder) checkWorkDir(dir string) error {
 	}
 	for _, d := range []string{dir, resolved} {
 		if d == "/proc" || strings.HasPrefix(d, "/proc/") {
-			return fault.Hint(fault.Refused("it is %s, which lies in proc (CVE-2024-21626)", d), "choose another with --workdir")
+			return fault.Hint(fault.Refused("it is %s, which lies in proc (CVE-2024-21626)", d), "choose another with oci-genspec --workdir, or oci-run --cwd")
 		}
 	}
 	return nil
