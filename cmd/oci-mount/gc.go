@@ -70,17 +70,24 @@ func (c *collector) begin() (err error) {
 		return err
 	}
 	c.lowers = make(map[string]bool)
+	known := make(map[uint64]bool) // by device: one mount may show at many places
 	for _, m := range c.mounts {
 		lowers, ok := lowersOf(m)
 		for _, lower := range lowers {
 			c.lowers[lower] = true
 		}
-		if !ok {
-			c.blind = true
-			c.inv.Log.Warn("all layers stay: nothing tells which of them are mounted on %s%s", m.Target, where(m))
-		}
+		known[m.Device] = known[m.Device] || ok
 	}
-	return nil
+	unknown := func(m overlay.Mounted) bool { return !known[m.Device] }
+	if !slices.ContainsFunc(c.mounts, unknown) {
+		return nil
+	}
+	now, err := overlay.AllMounts() // without those that have just been undone
+	if i := slices.IndexFunc(now, unknown); i >= 0 {
+		c.blind = true
+		c.inv.Log.Warn("all layers stay: nothing tells which of them are mounted on %s%s", now[i].Target, where(now[i]))
+	}
+	return err
 }
 
 // lowersOf returns the layers of a mount. The kernel does not tell all of

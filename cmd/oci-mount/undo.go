@@ -80,7 +80,7 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 		return err
 	}
 	defer lock.Close()
-	copied, err := u.check(b)
+	here, err := u.check(b)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (u *undoer) bundle(ctx context.Context, b *bundle.Bundle) error {
 	if !u.remove {
 		return nil
 	}
-	if !u.inv.Bool("lazy") && !copied {
+	if !u.inv.Bool("lazy") && !here {
 		if err := waitUnused(b); err != nil {
 			return fault.Hint(err, "--lazy deletes it all the same")
 		}
@@ -128,10 +128,10 @@ func (u *undoer) knows(b *bundle.Bundle) (bool, error) {
 // check refuses to unmount what is not mounted here, and to delete what is in
 // use: by a process in the mount, or by one that made a mount of its own.
 //
-// A mount namespace that was born meanwhile has a copy of the mount, as long as
-// it lasts and unless mounts are shared with it: copied tells that there are
-// such, and that no process is in them.
-func (u *undoer) check(b *bundle.Bundle) (copied bool, err error) {
+// What is mounted here was not unmounted lazily before: what else the kernel has
+// of it are the copies that other mount namespaces were born with, of which no
+// list shows all. When nobody is in them they keep nobody from anything.
+func (u *undoer) check(b *bundle.Bundle) (here bool, err error) {
 	mounts, err := mountsOf(b)
 	if err != nil {
 		return false, err
@@ -140,8 +140,8 @@ func (u *undoer) check(b *bundle.Bundle) (copied bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	here := len(mounts) > 0 && mounts[0].Namespace == "" || len(inner) > 0
-	if !here && !u.remove {
+	here = len(mounts) > 0 && mounts[0].Namespace == ""
+	if !here && len(inner) == 0 && !u.remove {
 		err := fault.NotFound("bundle %s is not mounted", b.Dir)
 		if len(mounts) > 0 {
 			err = fault.Hint(err, "it is mounted%s only, and ends with it", where(mounts[0]))
@@ -149,7 +149,7 @@ func (u *undoer) check(b *bundle.Bundle) (copied bool, err error) {
 		return false, err
 	}
 	if len(mounts) == 0 || u.inv.Bool("lazy") || !u.remove {
-		return false, nil
+		return here, nil
 	}
 	users, err := overlay.Users(mounts[0])
 	if err != nil {
@@ -158,7 +158,7 @@ func (u *undoer) check(b *bundle.Bundle) (copied bool, err error) {
 	if len(users) > 0 {
 		return false, busy(mounts[0], fmt.Errorf("delete bundle %s: %w", b.Dir, unix.EBUSY))
 	}
-	return len(mounts) > 1 && mounts[0].Namespace == "", nil
+	return here, nil
 }
 
 // all undoes every bundle of the state directory that is mounted here, and
