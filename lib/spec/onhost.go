@@ -215,40 +215,40 @@ func (c *checker) hostReach(root string) {
 	if err != nil || !okU || !okG || !c.doc.ownsNamespace("user") {
 		return
 	}
-	closed, how := "", ""
-	for need := uint32(0o5); ; need = 0o1 {
+	closed := ""
+	for ; ; dir = filepath.Dir(dir) {
 		var st unix.Stat_t
-		if unix.Stat(dir, &st) == nil && !mayEnter(dir, &st, uid, gid, need) {
+		if unix.Stat(dir, &st) == nil && !mayEnter(dir, &st, uid, gid) {
 			_, mappedUID := toContainer(uids, st.Uid)
 			_, mappedGID := toContainer(gids, st.Gid)
 			if !mappedUID || !mappedGID {
-				closed, how = dir, choose(need&0o4 != 0, "o+rx", "o+x")
+				closed = dir
 			}
 		}
 		if dir == "/" {
 			break
 		}
-		dir = filepath.Dir(dir)
 	}
 	if closed != "" {
-		c.fail(keys("root/path"), "chmod "+how+" "+closed+", or unpack the image with --uid-map and --gid-map of the same ids",
+		c.fail(keys("root/path"), "chmod o+x "+closed+", or unpack the image with --uid-map and --gid-map of the same ids",
 			"root of the container is uid %d here, which may not enter %s: runc fails with \"error preparing rootfs: permission denied\"", uid, closed)
 	}
 }
 
-// mayEnter compares the mode with what is needed, r and x. An access control
-// list may say more than the mode.
-func mayEnter(dir string, st *unix.Stat_t, uid, gid, need uint32) bool {
+// mayEnter looks for x in the mode. An access control list may say more than
+// the mode.
+func mayEnter(dir string, st *unix.Stat_t, uid, gid uint32) bool {
 	if size, err := unix.Getxattr(dir, "system.posix_acl_access", nil); err == nil && size > 0 {
 		return true
 	}
 	switch {
 	case st.Uid == uid:
-		need <<= 6
+		return st.Mode&0o100 != 0
 	case st.Gid == gid:
-		need <<= 3
+		return st.Mode&0o010 != 0
+	default:
+		return st.Mode&0o001 != 0
 	}
-	return st.Mode&need == need
 }
 
 func toHost(ranges []IDRange, id uint32) (uint32, bool) {
