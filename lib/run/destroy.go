@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
@@ -61,6 +63,10 @@ func (s *Store) explainTaken(err error, id string) error {
 		return err
 	}
 	c, lerr := s.Load(id)
+	if errors.Is(lerr, fault.ErrNotFound) {
+		what := fmt.Errorf("container ID %s was taken, and is free again", id)
+		return fault.Hint(fault.WithStatus(StatusFailed, &joined{what, err}), "try again")
+	}
 	if lerr != nil {
 		return errors.Join(err, lerr)
 	}
@@ -87,10 +93,7 @@ func (s *Store) Vacate(ctx context.Context, r Runtime, id string, force bool) er
 		if !r.knows(id) {
 			return nil
 		}
-		if !force {
-			return r.taken(id, nil)
-		}
-		return r.destroy(ctx, &Record{ID: id}, nil)
+		return s.vacateForeign(ctx, r, id, force)
 	case err != nil:
 		return err
 	}
@@ -102,6 +105,27 @@ func (s *Store) Vacate(ctx context.Context, r Runtime, id string, force bool) er
 		return s.explainTaken(ErrTaken, id)
 	}
 	return c.Destroy(ctx)
+}
+
+// vacateForeign makes room where the runtime has a container of the ID that is
+// in no record. Nobody can claim the ID meanwhile; who has done so since it was
+// looked for is found by the claim of this call.
+func (s *Store) vacateForeign(ctx context.Context, r Runtime, id string, force bool) error {
+	unlock, err := s.lock(unix.LOCK_EX)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := s.Load(id); !errors.Is(err, fault.ErrNotFound) {
+		return err
+	}
+	if !r.knows(id) {
+		return nil
+	}
+	if !force {
+		return r.taken(id, nil)
+	}
+	return r.destroy(ctx, &Record{ID: id}, nil)
 }
 
 // awaitCreate waits for a "create" that has outlived its caller: what is
@@ -123,9 +147,15 @@ func (c *Container) awaitCreate() {
 }
 
 // Destroy kills the container, has its runtime forget it, and forgets it. The
-// monitor, if it lives, is given the time to see the end.
+// monitor, if it lives, is given the time to see the end. What another call has
+// removed meanwhile is gone, whoever has the ID now.
 func (c *Container) Destroy(ctx context.Context) error {
-	state, _, err := c.State()
+	release, mine, err := c.hold(unix.LOCK_EX)
+	if err != nil || !mine {
+		return err
+	}
+	defer release()
+	state, err := c.settle()
 	if err != nil {
 		return err
 	}
@@ -137,17 +167,31 @@ func (c *Container) Destroy(ctx context.Context) error {
 	if state == StateUnknown && c.Process.Pid == 0 {
 		c.awaitCreate()
 	}
-	if c.Monitored() {
-		watch, err := c.Watch()
-		if err == nil {
-			_, err = watch.waitFor(cleanLimit)
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	if err := c.awaitMonitor(); err != nil {
+		return err
+	}
+	// A monitor that removes its container leaves the ID to others. One that is
+	// dead does not, and nobody else does while this call holds the container.
+	if there, err := c.reload(); err != nil || !there {
+		return err
 	}
 	if err := c.Runtime.destroy(ctx, &c.Record, nil); err != nil {
 		return err
 	}
 	return c.Forget()
+}
+
+// awaitMonitor waits until the monitor has ended, if there is one.
+func (c *Container) awaitMonitor() error {
+	if !c.Monitored() {
+		return nil
+	}
+	watch, err := c.Watch()
+	if err == nil {
+		_, err = watch.waitFor(cleanLimit)
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }

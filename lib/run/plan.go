@@ -26,6 +26,8 @@ type Plan struct {
 	Timeout time.Duration `json:"timeout,omitempty"`
 	// Grace is the time between the stop signal and SIGKILL.
 	Grace time.Duration `json:"grace"`
+	// Replace: who has claimed the ID since it was vacated is replaced, too.
+	Replace bool `json:"replace,omitempty"`
 	// Hooks: the config has hooks, which are the runtime's to run.
 	Hooks bool `json:"hooks,omitempty"`
 	// NotifySocket is where readiness is reported (sd_notify(3)); "" nowhere.

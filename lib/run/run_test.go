@@ -561,3 +561,31 @@ func TestSuperviseAlone(t *testing.T) {
 		t.Errorf("superviseAlone = %v, want the words of the panic", err)
 	}
 }
+
+// TestStoreSuccessor: what was loaded before another got the ID removes
+// nothing of that.
+func TestStoreSuccessor(t *testing.T) {
+	s := testStore(t)
+	first, err := s.claim(testRecord("x"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale, err := s.Load("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.vanish(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := s.claim(testRecord("x"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.status.Close()
+	if err := stale.Destroy(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got, err := s.Load("x"); err != nil || !got.Created.Equal(second.rec.Created) {
+		t.Errorf("Load = %+v, %v, want the successor", got, err)
+	}
+}

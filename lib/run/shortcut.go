@@ -46,13 +46,27 @@ func (s *supervisor) startPlain() bool {
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
 		return false
 	}
-	// Before the writer has opened its end there is no hang-up to see either.
-	n, err := poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(fifoWait.Milliseconds()))
-	if err != nil || n == 0 {
+	if !s.awaitByte(fd) {
 		return false
 	}
 	got, err := unix.Read(fd, make([]byte, 1))
 	return err == nil && got == 1 && os.Remove(path) == nil
+}
+
+// awaitByte waits for the writer of the fifo. Before that has opened its end
+// there is no hang-up to see if it is killed, so it is looked for now and then.
+func (s *supervisor) awaitByte(fd int) bool {
+	const turn = 100 * time.Millisecond
+	for waited := time.Duration(0); waited < fifoWait; waited += turn {
+		n, err := poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(turn.Milliseconds()))
+		if err != nil || n > 0 {
+			return n > 0
+		}
+		if !s.rec.Process.alive() {
+			return false
+		}
+	}
+	return false
 }
 
 // deletePlain forgets an ended container as "runc delete" does: its cgroups,

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -49,13 +50,19 @@ func (r Runtime) signal(ctx context.Context, rec *Record, sig unix.Signal, ch *c
 // Stop asks the program to end, and kills it when it has not after grace. It
 // returns the outcome.
 func (c *Container) Stop(ctx context.Context, sig unix.Signal, grace time.Duration) (Outcome, error) {
-	state, o, err := c.State()
-	if err != nil || state == StateExited || state == StateUnknown {
-		return o, err
-	}
 	watch, err := c.Watch()
+	if errors.Is(err, os.ErrNotExist) {
+		return unknownOutcome(), nil
+	}
 	if err != nil {
 		return Outcome{}, err
+	}
+	state, err := c.settle()
+	if err != nil {
+		return Outcome{}, errors.Join(err, watch.status.Close())
+	}
+	if state == StateExited || state == StateUnknown {
+		return watch.waitFor(cleanLimit)
 	}
 	err = c.Runtime.insist(ctx, &c.Record, sig, nil)
 	if err == nil && !c.Process.waitGone(grace) {

@@ -141,19 +141,36 @@ func (c *claim) putConfig(config []byte) error {
 	return nil
 }
 
-// finish records the outcome: for those who wait on the lock, and as a file of
-// digits, written last, for scripts. The lock is given up.
-func (c *claim) finish(o Outcome) error {
+// tell records the outcome for those who wait on the lock.
+func (c *claim) tell(o Outcome) error {
 	data, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("encode the outcome of container %s: %w", c.rec.ID, err)
 	}
+	if _, err := c.status.Write(append(data, '\n')); err != nil {
+		return fmt.Errorf("record the outcome of container %s: %w", c.rec.ID, err)
+	}
+	return nil
+}
+
+// vanish removes the directory, and then gives up the lock: who gets the ID
+// next must not lose its own.
+func (c *claim) vanish() error {
+	err := removeWhole(c.dir)
+	if err != nil {
+		err = fmt.Errorf("forget container %s: %w", c.rec.ID, err)
+	}
+	return errors.Join(err, c.status.Close())
+}
+
+// finish records the outcome, also as a file of digits, written last, for
+// scripts. The lock is given up.
+func (c *claim) finish(o Outcome) error {
+	var err error
 	if o.OOM {
 		err = os.WriteFile(filepath.Join(c.dir, oomFile), nil, 0o600)
 	}
-	if _, werr := c.status.Write(append(data, '\n')); werr != nil {
-		err = errors.Join(err, werr)
-	}
+	err = errors.Join(err, c.tell(o))
 	code := fmt.Sprint(o.Status())
 	if o.Unknown {
 		code = "unknown"
@@ -214,8 +231,7 @@ func (s *Store) List() ([]*Container, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.obsolete() {
-			_ = c.Forget()
+		if c.obsolete() && c.forgetObsolete() {
 			continue
 		}
 		all = append(all, c)
@@ -235,6 +251,67 @@ func (c *Container) obsolete() bool {
 	}
 	state, _, err := c.State()
 	return err == nil && state == StateExited
+}
+
+// forgetObsolete forgets an obsolete container that nobody is at work on.
+func (c *Container) forgetObsolete() bool {
+	release, mine, err := c.hold(unix.LOCK_EX | unix.LOCK_NB)
+	if err != nil || !mine {
+		return false
+	}
+	defer release()
+	return c.obsolete() && c.Forget() == nil
+}
+
+// hold makes this call the only one that removes the container: this one, for
+// another may have got its ID. mine is false when it is gone.
+func (c *Container) hold(how int) (release func(), mine bool, err error) {
+	dir, err := os.Open(c.Dir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("lock container %s: %w", c.ID, err)
+	}
+	err = flock(dir, how)
+	if err == nil {
+		mine, err = c.reload()
+	}
+	if err != nil || !mine {
+		return nil, false, errors.Join(err, dir.Close())
+	}
+	return func() { _ = dir.Close() }, true, nil
+}
+
+// reload reads the record again. It reports false, and changes nothing, when the
+// container is gone, even if another has its ID.
+func (c *Container) reload() (bool, error) {
+	now, err := c.store.Load(c.ID)
+	if errors.Is(err, fault.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil || !now.Created.Equal(c.Created) {
+		return false, err
+	}
+	c.Record = now.Record
+	return true, nil
+}
+
+// settle waits until the container is no longer being created, and returns its
+// state: before, there is no process to send a signal to.
+func (c *Container) settle() (string, error) {
+	for deadline := time.Now().Add(2 * callLimit); ; time.Sleep(10 * time.Millisecond) {
+		if there, err := c.reload(); err != nil || !there {
+			return StateUnknown, err
+		}
+		state, _, err := c.State()
+		if err != nil || state != StateCreating {
+			return state, err
+		}
+		if time.Now().After(deadline) {
+			return state, fmt.Errorf("container %s is still being created", c.ID)
+		}
+	}
 }
 
 // sweep removes temporary directories whose maker is dead. While it holds the
@@ -348,8 +425,8 @@ func (w *Watch) Wait() (Outcome, error) {
 		return o, err
 	}
 	// The monitor is dead. Its container may live; its status will stay unknown.
-	if now, err := w.c.store.Load(w.c.ID); err == nil {
-		now.Process.waitGone(-1)
+	if there, err := w.c.reload(); err == nil && there {
+		w.c.Process.waitGone(-1)
 	}
 	return unknownOutcome(), nil
 }

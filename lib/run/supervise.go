@@ -34,15 +34,36 @@ func Supervise(plan Plan, open Opener, events Events) (Outcome, error) {
 	if s.children, err = newChildren(); err != nil {
 		return Outcome{}, err
 	}
-	go s.children.reapAt(s.signals.child)
-	if s.claim, err = s.store.claim(plan.Record, plan.Config); err != nil {
-		return Outcome{}, s.store.explainTaken(err, plan.Record.ID)
+	if s.claim, err = s.take(); err != nil {
+		return Outcome{}, err
 	}
 	s.rec = &s.claim.rec
+	go s.children.reapAt(s.signals.child)
 	if err := s.launch(); err != nil {
 		return Outcome{}, errors.Join(err, s.abandon())
 	}
 	return s.attend(), nil
+}
+
+// replaceTries is how often an ID is tried for that others want as well.
+const replaceTries = 16
+
+// take claims the ID. It is called before orphans are reaped, which would take
+// the runtime's end from who removes a container.
+func (s *supervisor) take() (*claim, error) {
+	rec := s.plan.Record
+	for try := 1; ; try++ {
+		c, err := s.store.claim(rec, s.plan.Config)
+		if !errors.Is(err, ErrTaken) {
+			return c, err
+		}
+		if !s.plan.Replace || try == replaceTries {
+			return nil, s.store.explainTaken(err, rec.ID)
+		}
+		if err := s.store.Vacate(s.ctx(), rec.Runtime, rec.ID, true); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // supervisor is one container in the care of this process.
@@ -286,8 +307,7 @@ func (s *supervisor) abandon() error {
 	if s.rec.Remove && s.events.Undo != nil {
 		errs = append(errs, s.events.Undo(s.rec.Bundle))
 	}
-	errs = append(errs, s.claim.status.Close(), removeWhole(s.claim.dir))
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.claim.vanish())...)
 }
 
 // attend waits for the end of the program, with an ear for signals.
@@ -353,13 +373,16 @@ func (s *supervisor) conclude(o Outcome) Outcome {
 			s.events.warn("undo bundle %s: %v", s.rec.Bundle, err)
 		}
 	}
-	if err := s.claim.finish(o); err != nil {
+	if err := s.record(o); err != nil {
 		s.events.warn("%v", err)
 	}
-	if !s.plan.keeps() {
-		if err := removeWhole(s.claim.dir); err != nil {
-			s.events.warn("forget container %s: %v", s.rec.ID, err)
-		}
-	}
 	return o
+}
+
+// record leaves the outcome behind, for those who wait if for nobody else.
+func (s *supervisor) record(o Outcome) error {
+	if s.plan.keeps() {
+		return s.claim.finish(o)
+	}
+	return errors.Join(s.claim.tell(o), s.claim.vanish())
 }
