@@ -230,7 +230,8 @@ func (c *checker) hostReach(root string) {
 		}
 	}
 	if closed != "" {
-		c.fail(keys("root/path"), "chmod o+x "+closed+", or unpack the image with --uid-map and --gid-map of the same ids",
+		// Not chmod: set-user-ID files of the image are not for all users.
+		c.fail(keys("root/path"), fmt.Sprintf("unpack the image with --uid-map and --gid-map of the same ids, or: setfacl -m u:%d:x %s", uid, closed),
 			"root of the container is uid %d here, which may not enter %s: runc fails with \"error preparing rootfs: permission denied\"", uid, closed)
 	}
 }

@@ -209,7 +209,7 @@ func TestCheckOfTheWayToTheRootfs(t *testing.T) {
 					}
 				}
 				closed := filepath.Clean(bundle + tt.closed)
-				if tt.closed == "" && len(errs) > 0 || tt.closed != "" && (len(errs) != 1 || !strings.Contains(errs[0], "may not enter "+closed+":")) {
+				if tt.closed == "" && len(errs) > 0 || tt.closed != "" && (len(errs) != 1 || !strings.Contains(errs[0], "may not enter "+closed+":") || !strings.Contains(errs[0], "setfacl -m u:100000:x "+closed)) {
 					t.Errorf("the check says %q, want %q closed", errs, tt.closed)
 				}
 				if out, err := runContainer(t, runtime, bundle); (err != nil) != (tt.closed != "") {
