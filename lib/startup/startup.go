@@ -46,8 +46,8 @@ func faultsAreDear() bool {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
 		return false
 	}
-	spent := (use.Utime.Sec+use.Stime.Sec)*1_000_000 + int64(use.Utime.Usec+use.Stime.Usec)
-	return spent > dearFault*int64(use.Minflt)
+	spent := (use.Utime.Sec+use.Stime.Sec)*1_000_000 + use.Utime.Usec + use.Stime.Usec
+	return spent > dearFault*use.Minflt
 }
 
 // backHeap puts a huge page beneath the part of the heap that is in use, and
