@@ -34,13 +34,13 @@ func (s *starter) script() error {
 	if s.Bool("replace") {
 		steps = append(steps, s.replaceStep())
 	}
-	if s.Bool("rm") && !s.Bool("replace") {
+	if s.Bool("rm") && !s.Bool("replace") && s.Operand(0) != "" {
 		steps = append(steps, s.vacantStep())
 	}
 	if clean != nil {
 		steps = append(steps, explain.Step{
 			Action: "clean up at the end", Command: "clean_up() {\n" + strings.Join(clean, "\n") + "\n}\ntrap clean_up EXIT\ntrap : HUP INT TERM",
-			Why: "also when the start fails; a signal is for the runtime to pass on, and ends this script after it",
+			Why: "also when the start fails, and after a signal, which is for the runtime to pass on",
 		})
 	}
 	if s.plan.Config != nil {
