@@ -159,7 +159,7 @@ func (c *commit) changes(ctx context.Context, s *source, d *draft) (*changeset.T
 	opt := changeset.Options{Mask: c.inv.StringSlice("mask-path")}
 	if s.kind == kindUpper || s.kind == kindRootfs {
 		if !c.inv.Bool("include-volumes") {
-			opt.Mask = append(opt.Mask, d.volumes()...)
+			opt.Volumes = d.volumes()
 		}
 		if !c.inv.Bool("include-litter") {
 			var err error

@@ -86,20 +86,31 @@ func (c *commit) upper(ctx context.Context, s *source, opt changeset.Options) (*
 	return changeset.Upper(ctx, o, opt)
 }
 
-// whole takes all that the rootfs shows. The layers of a bundle that is not
-// mounted are mounted for this process alone, and read-only.
+// whole takes all that the rootfs shows.
 func (c *commit) whole(s *source, opt changeset.Options) (*changeset.Tree, error) {
-	if s.kind == kindRootfs {
+	if s.kind == kindUpper {
+		return c.wholeOverlay(s, opt)
+	}
+	m, err := s.manifest()
+	if errors.Is(err, fault.ErrNotFound) {
+		c.inv.Log.Warn("%s has no manifest, which would tell what the image has: volumes and mount targets are committed, too", s.bundle.Dir)
+		opt.Volumes, opt.Litter = nil, nil
 		return changeset.Whole(s.bundle.Rootfs(), opt)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return changeset.WholeRootfs(s.bundle.Rootfs(), m, opt)
+}
+
+// wholeOverlay takes all that a mount shows. The layers of a bundle that is not
+// mounted are mounted for this process alone, and read-only.
+func (c *commit) wholeOverlay(s *source, opt changeset.Options) (*changeset.Tree, error) {
 	mounted, err := overlay.At(s.bundle.Rootfs())
 	if err != nil {
 		return nil, fmt.Errorf("look at the mount: %w", err)
 	}
-	if mounted != nil {
-		return changeset.Whole(s.bundle.Rootfs(), opt)
-	}
-	if len(s.state.UIDMap)+len(s.state.GIDMap) > 0 {
+	if mounted == nil && len(s.state.UIDMap)+len(s.state.GIDMap) > 0 {
 		return nil, fault.Hint(fmt.Errorf("%s is not mounted, and has id maps", s.bundle.Dir), "mount it again: oci-mount %s", s.bundle.Dir)
 	}
 	o, closeLowers, err := c.overlay(s)
@@ -107,6 +118,12 @@ func (c *commit) whole(s *source, opt changeset.Options) (*changeset.Tree, error
 		return nil, err
 	}
 	defer closeLowers()
+	if opt.Previous, err = s.record(); err != nil {
+		return nil, err
+	}
+	if mounted != nil {
+		return changeset.WholeOverlay(s.bundle.Rootfs(), o, opt)
+	}
 	var stack overlay.Stack
 	stack.UserXattr = o.UserXattr
 	if o.Upper != "" {
@@ -116,14 +133,14 @@ func (c *commit) whole(s *source, opt changeset.Options) (*changeset.Tree, error
 		stack.Lowers = append(stack.Lowers, overlay.Lower{Path: f.Name(), Mount: f})
 	}
 	if len(stack.Lowers) == 1 {
-		return changeset.Whole(procPath(o.Lowers[0]), opt)
+		return changeset.WholeOverlay(procPath(o.Lowers[0]), o, opt)
 	}
 	merged, err := stack.Create()
 	if err != nil {
 		return nil, fmt.Errorf("mount the layers: %w", err)
 	}
 	defer merged.Close()
-	return changeset.Whole(procPath(merged), opt)
+	return changeset.WholeOverlay(procPath(merged), o, opt)
 }
 
 // procPath names an open directory that may have no other name.

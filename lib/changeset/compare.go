@@ -29,7 +29,7 @@ func Rootfs(ctx context.Context, path string, manifest Manifest, opt Options) (*
 	}
 	t := &Tree{stack: []*directory{root}}
 	c := &comparison{
-		walker:     walker{tree: t, mask: newPathSet(opt.Mask), litter: newPathSet(opt.Litter)},
+		walker:     walker{tree: t, mask: opt.masked(), litter: newPathSet(opt.Litter)},
 		ctx:        ctx,
 		hashers:    newHashers(),
 		candidates: make(map[inode][]*Node),

@@ -17,23 +17,25 @@ type pathSet struct {
 func newPathSet(paths []string) *pathSet {
 	root := &pathSet{}
 	for _, p := range paths {
-		p = strings.TrimPrefix(path.Clean("/"+p), "/")
-		if p == "" {
-			continue
+		if p = strings.TrimPrefix(path.Clean("/"+p), "/"); p != "" {
+			root.add(p)
 		}
-		at := root
-		for name := range strings.SplitSeq(p, "/") {
-			if at.children == nil {
-				at.children = make(map[string]*pathSet)
-			}
-			if at.children[name] == nil {
-				at.children[name] = &pathSet{}
-			}
-			at = at.children[name]
-		}
-		at.member = true
 	}
 	return root
+}
+
+// add puts a clean, relative path into the set.
+func (s *pathSet) add(p string) {
+	for name := range strings.SplitSeq(p, "/") {
+		if s.children == nil {
+			s.children = make(map[string]*pathSet)
+		}
+		if s.children[name] == nil {
+			s.children[name] = &pathSet{}
+		}
+		s = s.children[name]
+	}
+	s.member = true
 }
 
 // child is the part of the set below name; nil when there is none.

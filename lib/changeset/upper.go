@@ -45,7 +45,7 @@ func Upper(ctx context.Context, o Overlay, opt Options) (*Tree, error) {
 		return nil, errors.Join(err, t.Close())
 	}
 	u := &upperWalk{
-		walker:  walker{tree: t, mask: newPathSet(opt.Mask), litter: newPathSet(opt.Litter)},
+		walker:  walker{tree: t, mask: opt.masked(), litter: newPathSet(opt.Litter)},
 		ctx:     ctx,
 		overlay: t.overlay,
 	}

@@ -3,6 +3,7 @@ package changeset
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,9 @@ type Options struct {
 	// Mask are paths whose whole subtree is neither added nor deleted,
 	// "/var/lib/db": volumes, whose content is not the image's.
 	Mask []string
+	// Volumes are masked, too. Only a whole tree has what the image itself
+	// has there.
+	Volumes []string
 	// Litter are paths that a runtime makes so that it can mount on them.
 	// They are left out when they are new and empty.
 	Litter []string
@@ -22,6 +26,9 @@ type Options struct {
 	// been touched since then is not read.
 	Previous []byte
 }
+
+// masked are the paths that a comparison leaves out.
+func (o *Options) masked() *pathSet { return newPathSet(slices.Concat(o.Mask, o.Volumes)) }
 
 // entry is one name of a directory.
 type entry struct {
@@ -35,6 +42,10 @@ type walker struct {
 	mask   *pathSet
 	litter *pathSet
 	mount  uint64 // of the root
+	// volumes and image are of a whole tree, for which nothing else tells
+	// what is new.
+	volumes *pathSet
+	image   imageDir
 }
 
 // place is a directory in a walk, with what the sets say about it.
@@ -44,16 +55,24 @@ type place struct {
 	litter *pathSet
 	snap   *snapshotDir // what is recorded now
 	old    *snapshotDir // what was recorded before; nil when unknown
+	// volumes, and whether this is in one; image is what the image has here.
+	volumes  *pathSet
+	inVolume bool
+	image    imageDir
 }
 
 func (w *walker) top(root *directory, old *snapshotDir) *place {
 	snap := &snapshotDir{}
 	w.tree.snapshot = &snapshotWriter{root: snap}
-	return &place{directory: root, mask: w.mask, litter: w.litter, snap: snap, old: old}
+	return &place{directory: root, mask: w.mask, litter: w.litter, snap: snap, old: old, volumes: w.volumes, image: w.image}
 }
 
 // child enters a subdirectory.
 func (p *place) child(e *entry) (*place, error) {
+	image, err := p.imageBelow(e.name)
+	if err != nil {
+		return nil, err
+	}
 	d, err := p.enter(e.name, &e.stat)
 	if err != nil {
 		return nil, err
@@ -63,6 +82,7 @@ func (p *place) child(e *entry) (*place, error) {
 	return &place{
 		directory: d, mask: p.mask.child(e.name), litter: p.litter.child(e.name),
 		snap: snap, old: p.old.child(e.name),
+		volumes: p.volumes.child(e.name), inVolume: p.inVolume || p.volumes.holds(e.name), image: image,
 	}, nil
 }
 
@@ -75,7 +95,11 @@ func (w *walker) list(p *place) ([]entry, error) {
 	}
 	entries := make([]entry, 0, len(names))
 	for _, name := range names {
-		if p.mask.holds(name) {
+		out, err := p.leavesOut(name)
+		if err != nil {
+			return nil, err
+		}
+		if out {
 			continue
 		}
 		st, err := statAt(p.fd, name)
@@ -114,7 +138,10 @@ func (w *walker) add(p *place, e *entry) (*Node, error) {
 		}
 	}
 	if p.litter.holds(e.name) && empty(n) {
-		return nil, nil
+		// A mount target that the image has is no runtime's.
+		if there, err := p.imageHas(e.name); !there || err != nil {
+			return nil, err
+		}
 	}
 	return n, nil
 }
