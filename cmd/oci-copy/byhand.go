@@ -69,6 +69,8 @@ fi`
 
 const fetchBlobs = `for blob in $(jq -r '.config.digest, .layers[].digest' "$work/manifest"); do
 	file=$dst/blobs/sha256/${blob#sha256:}
-	[ ! -e "$file" ] || check "$blob" "$file" 2>/dev/null || rm "$file"
-	[ -e "$file" ] || { fetch_blob "$blob" "$work/blob" && check "$blob" "$work/blob" && mv "$work/blob" "$file"; }
+	if [ -e "$file" ] && check "$blob" "$file" >/dev/null 2>&1; then continue; fi
+	fetch_blob "$blob" "$work/blob"
+	check "$blob" "$work/blob"
+	mv -f "$work/blob" "$file"
 done`
