@@ -180,6 +180,17 @@ func (s *session) end() int {
 	return -1
 }
 
+// pid is what a script has said by "pid N.".
+func (s *session) pid() int {
+	s.t.Helper()
+	var pid int
+	_, at, _ := strings.Cut(s.screen(), "pid ")
+	if _, err := fmt.Sscanf(at, "%d.", &pid); err != nil {
+		s.t.Fatalf("no pid on the screen %q: %v", s.screen(), err)
+	}
+	return pid
+}
+
 // mode is the mode of the person's terminal.
 func (s *session) mode() unix.Termios {
 	s.t.Helper()
@@ -278,11 +289,7 @@ func TestTerminalRestored(t *testing.T) {
 		s := startSession(t, env+`trap : TERM; sh -c 'echo "pid $$."; exec oci-run $ID -- sh -c "trap \"\" TERM; echo ready; while :; do sleep 1; done"'; echo status $?; read x; echo read $x`)
 		before := s.mode()
 		s.expect("ready")
-		var pid int
-		_, at, _ := strings.Cut(s.screen(), "pid ")
-		if _, err := fmt.Sscanf(at, "%d.", &pid); err != nil {
-			t.Fatalf("no pid on the screen %q: %v", s.screen(), err)
-		}
+		pid := s.pid()
 		s.until("end", func() bool {
 			_ = unix.Kill(pid, unix.SIGTERM)
 			time.Sleep(100 * time.Millisecond)
@@ -325,6 +332,31 @@ func TestJobControl(t *testing.T) {
 		s.expect("stopped 1")
 		s.expect("program done")
 		s.expect("status 0")
+		s.end()
+	})
+}
+
+// TestSuspend: the terminal is the shell's while a run that has it is stopped,
+// and raw again afterwards, every time.
+func TestSuspend(t *testing.T) {
+	onTerminals(t, func(t *testing.T, env, _ string) {
+		s := startSession(t, env+`set -m; sh -c 'echo "pid $$."; exec oci-run $ID -- sh'; for i in 1 2 3 4 5 6; do stty sane; echo stopped-$i; fg; done; echo status $?`)
+		s.expect("/ # ")
+		pid := s.pid()
+		raw := func() bool { return s.mode().Lflag&unix.ICANON == 0 }
+		for i := range 6 {
+			if err := unix.Kill(pid, unix.SIGTSTP); err != nil {
+				t.Fatal(err)
+			}
+			s.expect(fmt.Sprintf("stopped-%d", i+1))
+			s.until("raw mode", raw)
+			time.Sleep(50 * time.Millisecond)
+			if !raw() {
+				t.Error("the terminal is no longer raw")
+			}
+		}
+		s.send("exit 3\r")
+		s.expect("status 3")
 		s.end()
 	})
 }

@@ -31,8 +31,10 @@ func Init(command []string) (int, error) {
 	if err != nil {
 		return startFailure(err)
 	}
-	caught := make(chan os.Signal, 128)
+	caught, child := make(chan os.Signal, 128), make(chan os.Signal, 1)
 	signal.Notify(caught)
+	// The end of the program must not be lost in a flood of others.
+	signal.Notify(child, unix.SIGCHLD)
 	var pid int
 	if err := slack.Punctual(func() (err error) {
 		pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
@@ -40,19 +42,18 @@ func Init(command []string) (int, error) {
 	}); err != nil {
 		return startFailure(err)
 	}
-	for s := range caught {
-		sig, ok := s.(unix.Signal)
-		switch {
-		case !ok:
-		case sig == unix.SIGCHLD:
+	for {
+		select {
+		case <-child:
 			if code, ended := reapAll(pid); ended {
 				return code, nil
 			}
-		case !slices.Contains(notPassed, sig):
-			_ = unix.Kill(pid, sig)
+		case s := <-caught:
+			if sig, ok := s.(unix.Signal); ok && !slices.Contains(notPassed, sig) {
+				_ = unix.Kill(pid, sig)
+			}
 		}
 	}
-	return StatusFailed, errors.New("no signals")
 }
 
 func startFailure(err error) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -587,5 +588,36 @@ func TestStoreSuccessor(t *testing.T) {
 	}
 	if got, err := s.Load("x"); err != nil || !got.Created.Equal(second.rec.Created) {
 		t.Errorf("Load = %+v, %v, want the successor", got, err)
+	}
+}
+
+// TestDropped: a blocked signal is kept for sigwait(3).
+func TestDropped(t *testing.T) {
+	for _, c := range []struct {
+		how     string
+		dropped bool
+	}{{"--default-signal=TERM", true}, {"--block-signal=TERM", false}} {
+		cmd := exec.Command("env", "--default-signal=TERM", c.how, "sleep", "60")
+		if err := cmd.Start(); err != nil {
+			t.Skip(err)
+		}
+		f := forwarder{supervisor: &supervisor{rec: &Record{Process: process{Pid: cmd.Process.Pid}}}}
+		ran := func() bool {
+			exe, err := os.Readlink(procPath(cmd.Process.Pid, "exe"))
+			return err == nil && filepath.Base(exe) == "sleep"
+		}
+		for deadline := time.Now().Add(5 * time.Second); !ran() && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		if !ran() {
+			t.Skip("no env --block-signal (coreutils 8.31), or no sleep")
+		}
+		if got := f.dropped(unix.SIGTERM); got != c.dropped {
+			t.Errorf("%s: dropped = %v, want %v", c.how, got, c.dropped)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait()
 	}
 }

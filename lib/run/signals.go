@@ -28,21 +28,33 @@ var notPassed = []unix.Signal{
 // signals catches what is sent to this process from the moment on; until the
 // program runs they wait here.
 type signals struct {
-	caught chan os.Signal
-	child  chan os.Signal
-	pipe   chan os.Signal
+	// asked are those that ask for the end. A channel that is full loses what
+	// comes, so that a flood of others must not fill theirs.
+	asked chan os.Signal
+	// resized needs to be told once.
+	resized chan os.Signal
+	caught  chan os.Signal
+	child   chan os.Signal
+	pipe    chan os.Signal
 }
 
 func catchSignals() *signals {
-	s := &signals{caught: make(chan os.Signal, 128), child: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1)}
-	var wanted []os.Signal
+	s := &signals{
+		asked: make(chan os.Signal, 64), resized: make(chan os.Signal, 1), caught: make(chan os.Signal, 128),
+		child: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1),
+	}
 	for n := unix.Signal(1); n <= sigRTMax; n++ {
+		switch {
 		// What was ignored when this process began (nohup) stays ignored.
-		if !slices.Contains(notPassed, n) && !signal.Ignored(n) {
-			wanted = append(wanted, n)
+		case slices.Contains(notPassed, n) || signal.Ignored(n):
+		case slices.Contains(ended, n):
+			signal.Notify(s.asked, n)
+		case n == unix.SIGWINCH:
+			signal.Notify(s.resized, n)
+		default:
+			signal.Notify(s.caught, n)
 		}
 	}
-	signal.Notify(s.caught, wanted...)
 	signal.Notify(s.child, unix.SIGCHLD)
 	// An ignored SIGPIPE would be inherited by the program; a caught one is
 	// not.
@@ -51,29 +63,23 @@ func catchSignals() *signals {
 }
 
 func (s *signals) release() {
-	signal.Stop(s.caught)
-	signal.Stop(s.child)
+	for _, c := range []chan os.Signal{s.asked, s.resized, s.caught, s.child} {
+		signal.Stop(c)
+	}
 	close(s.child)
 	signal.Ignore(unix.SIGPIPE)
 }
 
 // fatal takes from the queue a signal that asks for the end; 0 when there is
-// none. Others stay.
+// none.
 func (s *signals) fatal() unix.Signal {
-	for range len(s.caught) {
-		sig, ok := (<-s.caught).(unix.Signal)
-		if !ok {
-			continue
-		}
-		if slices.Contains(ended, sig) {
-			return sig
-		}
-		select {
-		case s.caught <- sig:
-		default:
-		}
+	select {
+	case caught := <-s.asked:
+		sig, _ := caught.(unix.Signal)
+		return sig
+	default:
+		return 0
 	}
-	return 0
 }
 
 // forwarder passes signals on to the program.
@@ -82,9 +88,9 @@ type forwarder struct {
 	// waiting came when the program had not been executed yet.
 	waiting []unix.Signal
 	since   time.Time
-	// ignored counts the signals that ask for the end and that the kernel has
-	// dropped.
-	ignored int
+	// told has the bit of each signal that asks for the end and was told to have
+	// been dropped.
+	told uint64
 }
 
 // execWait bounds how long a signal waits for the program to be executed.
@@ -92,6 +98,9 @@ const execWait = 5 * time.Second
 
 func (f *forwarder) pass(caught os.Signal) {
 	sig, ok := caught.(unix.Signal)
+	if sig == unix.SIGCONT {
+		f.resume()
+	}
 	switch {
 	case !ok:
 	case sig == unix.SIGWINCH && f.console != nil:
@@ -151,15 +160,18 @@ func (s *supervisor) awaitProgram() {
 // as the program is pid 1 and has no handler, is told of; the second kills.
 func (f *forwarder) send(sig unix.Signal) {
 	if slices.Contains(ended, sig) && f.dropped(sig) {
-		f.ignored++
-		if f.ignored > 1 {
+		if f.told&bit(sig) != 0 {
 			f.insist(unix.SIGKILL)
 			return
 		}
+		f.told |= bit(sig)
 		f.events.warn("the program is pid 1 and does not handle %s, so the kernel drops it; send it again to kill the container, or run it with --init", signalName(sig))
 	}
 	f.warnOf(sig, f.rec.Runtime.signal(f.ctx(), f.rec, sig, f.children))
 }
+
+// bit is that of a signal in a mask.
+func bit(sig unix.Signal) uint64 { return 1 << (uint(sig) - 1) }
 
 // insist sends a signal of this process's own, whatever state the program is in.
 func (f *forwarder) insist(sig unix.Signal) {
@@ -173,32 +185,46 @@ func (f *forwarder) warnOf(sig unix.Signal, err error) {
 }
 
 // dropped reports whether the kernel would drop the signal: the process is the
-// first of its pid namespace and has not caught it (pid_namespaces(7)).
+// first of its pid namespace and has not caught it (pid_namespaces(7)). One that
+// is blocked waits for sigwait(3) or a signalfd(2); it is the mask of the first
+// thread that counts.
 func (f *forwarder) dropped(sig unix.Signal) bool {
 	if f.rec.SharedPIDs || f.rec.Runtime.kind() == kindRunsc {
 		return false
 	}
-	data, err := os.ReadFile(procPath(f.rec.Process.Pid, "status"))
+	status, err := os.ReadFile(procPath(f.rec.Process.Pid, "status"))
 	if err != nil {
 		return false
 	}
-	for line := range strings.Lines(string(data)) {
-		if mask, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+	caught, ok := signalMask(string(status), "SigCgt:")
+	blocked, also := signalMask(string(status), "SigBlk:")
+	return ok && also && (caught|blocked)&bit(sig) == 0
+}
+
+// signalMask finds a mask in /proc/PID/status.
+func signalMask(status, name string) (uint64, bool) {
+	for line := range strings.Lines(status) {
+		if mask, ok := strings.CutPrefix(line, name); ok {
 			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
-			return err == nil && bits&(1<<(uint(sig)-1)) == 0
+			return bits, err == nil
 		}
 	}
-	return false
+	return 0, false
 }
 
 // suspend answers Ctrl-Z: the program is told, and this process stops, so that
-// the shell gets its prompt; the terminal is the shell's meanwhile.
+// the shell gets its prompt; the terminal is the shell's meanwhile. The stop
+// takes effect on all threads in its own time; what follows is for SIGCONT.
 func (f *forwarder) suspend() {
 	f.send(unix.SIGTSTP)
 	if f.console != nil {
 		f.console.restore()
 	}
 	_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+}
+
+// resume takes the terminal back, whoever has stopped this process.
+func (f *forwarder) resume() {
 	if f.console != nil {
 		f.console.raw()
 		f.console.resize()

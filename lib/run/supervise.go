@@ -322,6 +322,10 @@ func (s *supervisor) attend() Outcome {
 		select {
 		case o := <-s.exited:
 			return s.conclude(o)
+		case sig := <-s.signals.asked:
+			f.pass(sig)
+		case sig := <-s.signals.resized:
+			f.pass(sig)
 		case sig := <-s.signals.caught:
 			f.pass(sig)
 		case <-f.retry():
