@@ -56,7 +56,7 @@ func (r *runner) copy(ctx context.Context, src, dst string) error {
 	if err != nil {
 		return errors.Join(err, result.Undo(context.WithoutCancel(ctx)))
 	}
-	return nil
+	return result.Settle()
 }
 
 // writeDigest writes --digestfile: the digest, or with several images a line

@@ -204,14 +204,10 @@ func (f *TempFile) Drop() error {
 
 // lock marks the file as that of a living writer.
 func lock(f *os.File) error {
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		// Some file systems have no locks; then a sweep cannot lock either.
-		if err == nil || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EWOULDBLOCK) {
-			return nil
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
-		}
+	err := tryLock(f)
+	// Some file systems have no locks; then a sweep cannot lock either.
+	if err == nil || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EWOULDBLOCK) {
+		return nil
 	}
+	return &fs.PathError{Op: "lock", Path: f.Name(), Err: err}
 }

@@ -4,7 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func must(t *testing.T, err error) {
@@ -100,5 +104,57 @@ func TestNamedTempIsDropped(t *testing.T) {
 	must(t, f.Drop())
 	if got := names(t, dir); len(got) != 1 || got[0] != "a" {
 		t.Errorf("the directory holds %v", got)
+	}
+}
+
+func TestTempDirOfTheDeadGoes(t *testing.T) {
+	parent := t.TempDir()
+	dead := filepath.Join(parent, dirPrefix+"dead")
+	for _, dir := range []string{dead, filepath.Join(parent, TempPrefix+"bundle-x"), filepath.Join(parent, "other")} {
+		must(t, os.Mkdir(dir, 0o700))
+		must(t, os.WriteFile(filepath.Join(dir, "f"), nil, 0o600))
+	}
+	live, err := MakeTempDir(parent, 0o700)
+	must(t, err)
+	SweepDirs(parent)
+	want := []string{TempPrefix + "bundle-x", filepath.Base(live.Path), "other"}
+	if got := names(t, parent); !slices.Equal(got, want) {
+		t.Errorf("after the sweep: %v, want %v", got, want)
+	}
+	must(t, os.WriteFile(filepath.Join(live.Path, "f"), nil, 0o600))
+	if err := live.Publish(filepath.Join(parent, "other")); !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) {
+		t.Errorf("Publish over others = %v", err)
+	}
+	must(t, live.Publish(filepath.Join(parent, "whole")))
+	must(t, live.Drop())
+	if got := names(t, filepath.Join(parent, "whole")); !slices.Equal(got, []string{"f"}) {
+		t.Errorf("published: %v", got)
+	}
+}
+
+// Those who make and those who sweep do not hinder each other.
+func TestTempDirsSideBySide(t *testing.T) {
+	parent := t.TempDir()
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			for range 20 {
+				d, err := MakeTempDir(parent, 0o700)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if err := os.WriteFile(filepath.Join(d.Path, "f"), nil, 0o600); err != nil {
+					t.Error(err)
+				}
+				if err := d.Drop(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if got := names(t, parent); len(got) != 0 {
+		t.Errorf("left: %v", got)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 )
 
 // Claim is a writer's use of a layout. While it lasts, it holds a shared lock
@@ -55,7 +57,7 @@ func CreateClaimed(ctx context.Context, dir string, options ...Option) (*Layout,
 		if err != nil {
 			return nil, nil, fmt.Errorf("claim layout: %w", err)
 		}
-		if err := flock(context.WithoutCancel(ctx), marker, unix.LOCK_SH, claimPatience); err != nil || sameFile(marker, path) {
+		if err := durable.Flock(context.WithoutCancel(ctx), marker, unix.LOCK_SH, claimPatience); err != nil || sameFile(marker, path) {
 			// On a file system without locks, what is made stays.
 			return l, &Claim{dir: l.dir, marker: marker, fresh: fresh && err == nil}, nil
 		}
@@ -112,7 +114,7 @@ func removeVacant(path string, drop func()) {
 	}
 	defer dir.Close()
 	// Also when the writer was told to stop.
-	if flock(context.Background(), dir, unix.LOCK_EX, claimPatience) != nil || !namesNothing(filepath.Join(path, indexFile)) {
+	if durable.Flock(context.Background(), dir, unix.LOCK_EX, claimPatience) != nil || !namesNothing(filepath.Join(path, indexFile)) {
 		return
 	}
 	drop()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
@@ -23,7 +24,7 @@ func (l *Layout) lock(ctx context.Context) (func(), error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock layout: %w", err)
 	}
-	err = flock(ctx, f, unix.LOCK_EX, lockPatience)
+	err = durable.Flock(ctx, f, unix.LOCK_EX, lockPatience)
 	switch {
 	case err == nil:
 		return func() { _ = f.Close() }, nil
@@ -35,24 +36,4 @@ func (l *Layout) lock(ctx context.Context) (func(), error) {
 		err = fmt.Errorf("lock layout %s: %w", l.dir, err)
 	}
 	return nil, errors.Join(err, f.Close())
-}
-
-// flock waits for the lock until ctx ends, or the patience: then its error is
-// EWOULDBLOCK. flock(2) itself has no timeout.
-func flock(ctx context.Context, f *os.File, how int, patience time.Duration) error {
-	deadline := time.Now().Add(patience)
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case !errors.Is(err, unix.EWOULDBLOCK), time.Now().After(deadline):
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(pause):
-		}
-	}
 }

@@ -81,12 +81,12 @@ func (j *job) blobsBelow(ctx context.Context, sys *types.SystemContext, fromOurs
 		}
 		blobs, _ := d.(blobDestination)
 		return blobs, nil
-	default:
-		if j.dst.transport == "dir" && !fromOurs {
-			return dirBlobs(j.dst.name), nil
+	case *dirRef:
+		if !fromOurs {
+			return dirBlobs(r.stage.Path), nil
 		}
-		return nil, nil //nolint:nilnil // for the library, and no error
 	}
+	return nil, nil //nolint:nilnil // for the library, and no error
 }
 
 // shareBlobs lets a registry mount blobs from one repository to another.
@@ -110,7 +110,7 @@ func (d dirBlobs) path(desc ispec.Descriptor) string {
 	return filepath.Join(string(d), desc.Digest.Encoded())
 }
 
-// hasBlob is part of blobDestination. The directory was emptied for this image.
+// hasBlob is part of blobDestination. The directory was made for this image.
 func (d dirBlobs) hasBlob(_ context.Context, desc ispec.Descriptor) (bool, error) {
 	_, err := os.Lstat(d.path(desc))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -230,6 +230,11 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if dir, ok := j.dst.ref.(*dirRef); ok {
+		if err := dir.place(ctx, dstSys); err != nil {
+			return nil, err
+		}
+	}
 	return j.result(raw, chosen)
 }
 
@@ -354,6 +359,9 @@ func (j *job) result(raw []byte, chosen *selection) (*Result, error) {
 	}
 	if d, ok := j.destination.(interface{ undo(context.Context) error }); ok {
 		result.undo = d.undo
+	}
+	if dir, ok := j.dst.ref.(*dirRef); ok {
+		result.undo, result.settle = dir.undo, dir.settle
 	}
 	return result, nil
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/types"
 	"golang.org/x/sys/unix"
@@ -60,10 +59,7 @@ func (s *dirSource) open(desc ispec.Descriptor) (*os.File, error) {
 	if err := layout.CheckDigest(desc.Digest); err != nil {
 		return nil, err
 	}
-	name := desc.Digest.Encoded()
-	if desc.Digest.Algorithm() != digest.Canonical {
-		name = desc.Digest.Algorithm().String() + "-" + name
-	}
+	name, _ := blobFile(desc.Digest)
 	path := filepath.Join(s.dir, name)
 	// A stranger's fifo or device would block or do harm.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)

@@ -9,6 +9,8 @@ import (
 
 	dockerarchive "go.podman.io/image/v5/docker/archive"
 	"go.podman.io/image/v5/types"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 )
 
 // libraryDocker has the library write the archive into a private directory,
@@ -18,21 +20,25 @@ func (r *archiveRef) libraryDocker(ctx context.Context, sys *types.SystemContext
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp(sys.BigFilesTemporaryDir, "oci-copy-")
+	dir, err := durable.MakeTempDir(sys.BigFilesTemporaryDir, 0o700)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("temporary directory: %w", err), out.discard())
 	}
 	d := &stagedDocker{ref: r, out: out, dir: dir, ctx: ctx}
-	name := filepath.Join(dir, "archive.tar")
+	// The layers that it spools lie there, too, and go with the directory when
+	// this process is killed.
+	private := *sys
+	private.BigFilesTemporaryDir = dir.Path
+	name := filepath.Join(dir.Path, "archive.tar")
 	if r.name != "" {
 		name += ":" + r.name
 	}
 	inner, err := dockerarchive.Transport.ParseReference(name)
 	if err == nil {
-		d.ImageDestination, err = inner.NewImageDestination(ctx, sys)
+		d.ImageDestination, err = inner.NewImageDestination(ctx, &private)
 	}
 	if err != nil {
-		return nil, errors.Join(err, out.discard(), os.RemoveAll(dir))
+		return nil, errors.Join(err, out.discard(), dir.Drop())
 	}
 	return d, nil
 }
@@ -42,7 +48,7 @@ type stagedDocker struct {
 	types.ImageDestination
 	ref       *archiveRef
 	out       *archiveOutput
-	dir       string
+	dir       *durable.TempDir
 	ctx       context.Context //nolint:containedctx // Close, which moves the archive, has none
 	committed bool
 }
@@ -64,11 +70,11 @@ func (d *stagedDocker) Close() error {
 	if err == nil && d.committed {
 		err = d.deliver()
 	}
-	return errors.Join(err, d.out.discard(), os.RemoveAll(d.dir))
+	return errors.Join(err, d.out.discard(), d.dir.Drop())
 }
 
 func (d *stagedDocker) deliver() error {
-	f, err := os.Open(filepath.Join(d.dir, "archive.tar"))
+	f, err := os.Open(filepath.Join(d.dir.Path, "archive.tar"))
 	if err != nil {
 		return fmt.Errorf("archive: %w", err)
 	}

@@ -39,14 +39,13 @@ func unmake(dirs []string) {
 
 // abandon takes away what a copy that failed has made for its destination.
 func (t *target) abandon() {
-	if r, ok := t.ref.(*layoutRef); ok && r.claim != nil {
-		r.claim.Abandon(r.dropStored)
-	}
-	if t.vacant {
-		entries, _ := os.ReadDir(t.name)
-		for _, e := range entries {
-			_ = os.Remove(filepath.Join(t.name, e.Name()))
+	switch r := t.ref.(type) {
+	case *layoutRef:
+		if r.claim != nil {
+			r.claim.Abandon(r.dropStored)
 		}
+	case *dirRef:
+		r.abandon()
 	}
 	unmake(t.made)
 }

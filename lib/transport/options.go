@@ -179,6 +179,7 @@ type Result struct {
 	Duration time.Duration
 
 	undo     func(context.Context) error
+	settle   func() error
 	takeBack func()
 }
 
@@ -201,9 +202,10 @@ func (r *Result) Bytes() int64 {
 	return sum
 }
 
-// Undo takes back the name that the copy set, when nobody has learned of it:
-// the tag of a layout gets back what it named before, and a layout that was
-// made for the copy goes. What has been pushed or written elsewhere stays.
+// Undo takes back what the copy made, when nobody has learned of it: the tag of
+// a layout gets back what it named before, a layout that was made for the copy
+// goes, and so does an image in a directory, which gets back the one that it
+// had. What has been pushed or written elsewhere stays.
 func (r *Result) Undo(ctx context.Context) error {
 	if r.undo == nil {
 		return nil
@@ -213,4 +215,12 @@ func (r *Result) Undo(ctx context.Context) error {
 	}
 	r.takeBack()
 	return nil
+}
+
+// Settle drops what is kept for Undo, which must not be called afterwards.
+func (r *Result) Settle() error {
+	if r.settle == nil {
+		return nil
+	}
+	return r.settle()
 }

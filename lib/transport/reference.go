@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -82,9 +81,8 @@ type target struct {
 	// layout is set for oci.
 	layout layout.Reference
 	// made are directories that were made for the destination, the deepest
-	// first, and vacant says that a directory of the transport dir was empty.
-	made   []string
-	vacant bool
+	// first.
+	made []string
 }
 
 // parse reads a reference of any transport.
@@ -122,13 +120,10 @@ func (c *Copier) parse(s string, end side) (_ *target, err error) {
 		if t.ref, err = known.ParseReference(name); err == nil {
 			err = sifPrograms()
 		}
+	case transport == "dir" && end == destination:
+		t.ref, err = newDirRef(name)
 	case known != nil:
-		if transport == "dir" {
-			err = t.makeRoom(name, end)
-		}
-		if err == nil {
-			t.ref, err = known.ParseReference(name)
-		}
+		t.ref, err = known.ParseReference(name)
 	default:
 		return nil, unknownTransport(s, end)
 	}
@@ -141,8 +136,8 @@ func (c *Copier) parse(s string, end side) (_ *target, err error) {
 	return t, nil
 }
 
-// makeRoom makes a destination's directory: the library resolves the symbolic
-// links of its path, or at least of its parent's, before it writes.
+// makeRoom makes a layout's directory: the library resolves the symbolic links
+// of its path, or at least of its parent's, before it writes.
 func (t *target) makeRoom(dir string, end side) error {
 	if end == source {
 		return nil
@@ -150,10 +145,6 @@ func (t *target) makeRoom(dir string, end side) error {
 	var err error
 	if t.made, err = madeDirs(dir); err != nil {
 		return fmt.Errorf("create %s: %w", dir, err)
-	}
-	if t.transport == "dir" {
-		entries, err := os.ReadDir(dir)
-		t.vacant = err == nil && len(entries) == 0
 	}
 	return nil
 }
