@@ -26,15 +26,11 @@ func tag(ctx context.Context, l *layout.Layout, dst layout.Reference, desc ispec
 			return nil, fmt.Errorf("tag %q in %s: %w", dst.Tag, l.Dir(), err)
 		}
 	}
-	if err := l.Tag(ctx, dst.Tag, desc); err != nil {
+	set, err := l.SetTag(ctx, dst.Tag, desc)
+	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error {
-		if before == nil {
-			return l.Untag(ctx, dst.Tag)
-		}
-		return l.Tag(ctx, dst.Tag, *before)
-	}, nil
+	return set.Undo, nil
 }
 
 // tagged returns what the tag names; nil when there is no such tag.

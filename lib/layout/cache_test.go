@@ -27,22 +27,24 @@ func TestIndexCache(t *testing.T) {
 			t.Errorf("%s (-without +with the cache):\n%s", when, diff)
 		}
 	}
-	tag := func(l *Layout, name string) {
+	tag := func(l *Layout, name string) *Tagging {
 		t.Helper()
 		desc, err := l.PutBytes(ctx, ispec.MediaTypeImageManifest, []byte(`{"tag":"`+name+`"}`))
 		must(t, err)
 		desc.Platform = &ispec.Platform{OS: "linux", Architecture: "arm64"}
 		desc.Annotations = map[string]string{"k": "v"}
-		must(t, l.Tag(ctx, name, desc))
+		set, err := l.SetTag(ctx, name, desc)
+		must(t, err)
+		return set
 	}
 	same("at first")
-	tag(cached, "b")
+	b := tag(cached, "b")
 	same("after its own tag")
 	tag(plain, "c")
 	same("after another's tag")
 	tag(cached, "a")
 	same("after moving a tag")
-	must(t, cached.Untag(ctx, "b"))
+	must(t, b.Undo(ctx))
 	same("after removing a tag")
 	if diff := cmp.Diff([]string{"c", "a"}, verify(t, dir)); diff != "" {
 		t.Errorf("tags (-want +got):\n%s", diff)

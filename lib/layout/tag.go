@@ -22,14 +22,20 @@ import (
 // it was, members unknown to us included. With an empty tag the descriptor is
 // listed without a name. When Tag returns nil the tag survives a power cut.
 func (l *Layout) Tag(ctx context.Context, tag string, desc ispec.Descriptor) error {
+	_, err := l.SetTag(ctx, tag, desc)
+	return err
+}
+
+// SetTag is Tag, and can be undone.
+func (l *Layout) SetTag(ctx context.Context, tag string, desc ispec.Descriptor) (*Tagging, error) {
 	if tag != "" && !tagGrammar().MatchString(tag) {
-		return fault.Usage("%q is not a valid tag", tag)
+		return nil, fault.Usage("%q is not a valid tag", tag)
 	}
 	if err := checkDescriptor(desc); err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.syncBlobs(desc.Digest); err != nil {
-		return fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
+		return nil, fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
 	}
 	desc.Annotations = maps.Clone(desc.Annotations)
 	delete(desc.Annotations, ispec.AnnotationRefName)
@@ -41,15 +47,21 @@ func (l *Layout) Tag(ctx context.Context, tag string, desc ispec.Descriptor) err
 	}
 	raw, err := encode(desc)
 	if err != nil {
-		return fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
+		return nil, fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
 	}
-	return l.edit(ctx, func(entries []entry) []entry {
+	t := &Tagging{layout: l, tag: tag, desc: desc}
+	err = l.edit(ctx, func(entries []entry) []entry {
 		entries = slices.DeleteFunc(entries, func(e entry) bool {
 			name := e.desc.Annotations[ispec.AnnotationRefName]
-			return name == tag && (tag != "" || e.desc.Digest == desc.Digest)
+			loses := name == tag && (tag != "" || e.desc.Digest == desc.Digest)
+			if loses {
+				t.before = append(t.before, e)
+			}
+			return loses
 		})
 		return append(entries, entry{raw, desc})
 	})
+	return t, err
 }
 
 // Tags lists the tags in the order of index.json, each once.

@@ -29,9 +29,8 @@ type layoutDestination struct {
 	top ispec.Descriptor
 	// platform is the image's own, known after Commit.
 	platform layout.Platform
-	// before are the descriptors that had the tag before Commit.
-	before    []ispec.Descriptor
-	committed bool
+	// tagging is set by Commit.
+	tagging *layout.Tagging
 }
 
 func (r *layoutRef) create(ctx context.Context) (*layoutDestination, error) {
@@ -196,33 +195,18 @@ func (d *layoutDestination) Commit(ctx context.Context, _ types.UnparsedImage) e
 	if err := d.check(ctx); err != nil {
 		return fmt.Errorf("image %s: %w", d.ref.ref, err)
 	}
-	index, err := d.layout.Index(ctx)
-	if err != nil {
-		return err
-	}
-	for _, desc := range index.Manifests {
-		if tag := desc.Annotations[ispec.AnnotationRefName]; tag == d.ref.ref.Tag && tag != "" {
-			d.before = append(d.before, desc)
-		}
-	}
-	if err := d.layout.Tag(ctx, d.ref.ref.Tag, d.top); err != nil {
-		return err
-	}
-	d.committed = true
-	return nil
+	var err error
+	d.tagging, err = d.layout.SetTag(ctx, d.ref.ref.Tag, d.top)
+	return err
 }
 
 // undo gives the tag back to what had it. Blobs that nothing names any more
 // are left: another writer may count on them.
 func (d *layoutDestination) undo(ctx context.Context) error {
-	switch tag := d.ref.ref.Tag; {
-	case !d.committed || tag == "":
+	if d.tagging == nil {
 		return nil
-	case len(d.before) == 1:
-		return d.layout.Tag(ctx, tag, d.before[0])
-	default:
-		return d.layout.Untag(ctx, tag)
 	}
+	return d.tagging.Undo(ctx)
 }
 
 // check holds an image to the rules of lib/layout: the media type inside is
