@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -73,11 +72,10 @@ func generate(ctx context.Context, inv *cli.Invocation) error {
 	}
 }
 
-// outputOf is --output. Where the shell has sent standard output to a file,
-// /dev/stdout leads to a regular one, which is not to be replaced.
+// outputOf is --output, with one name for standard output.
 func outputOf(inv *cli.Invocation) string {
 	output := inv.String("output")
-	if slices.Contains([]string{"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}, output) {
+	if cli.NamesStdout(output) {
 		return "-"
 	}
 	return output

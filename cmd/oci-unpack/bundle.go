@@ -60,7 +60,7 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 	}
 	p.summary(inv, made)
 	if err := inv.Records().Write(p.record(final)); err != nil {
-		return errors.Join(err, bundle.RemoveAll(final))
+		return errors.Join(err, staging.Retract())
 	}
 	return nil
 }

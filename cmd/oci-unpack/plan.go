@@ -70,6 +70,9 @@ func newPlan(inv *cli.Invocation) (plan, error) {
 			Existing: inv.Bool("into-existing"), BottomUp: inv.Bool("bottom-up"), MaxLayerBytes: inv.Int64("max-layer-size"),
 		},
 	}
+	if cli.NamesStdout(p.tar) {
+		p.tar = "-"
+	}
 	if err := p.checkFlags(inv); err != nil {
 		return p, err
 	}

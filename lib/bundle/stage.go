@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/durable"
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
@@ -30,6 +32,8 @@ type Staging struct {
 	Bundle
 	final string
 	lock  *os.File
+	// vacant describes the empty directory that is there now.
+	vacant fs.FileInfo
 }
 
 // Stage begins the bundle that shall appear as dir, which must not exist or be
@@ -42,11 +46,15 @@ func Stage(dir string) (*Staging, error) {
 	if err := CheckVacant(final); err != nil {
 		return nil, err
 	}
+	vacant, err := os.Lstat(final)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("stage bundle: %w", err)
+	}
 	temp, lock, err := makeStage(filepath.Dir(final))
 	if err != nil {
 		return nil, fmt.Errorf("stage bundle: %w", err)
 	}
-	return &Staging{Bundle: Bundle{Dir: temp}, final: final, lock: lock}, nil
+	return &Staging{Bundle: Bundle{Dir: temp}, final: final, lock: lock, vacant: vacant}, nil
 }
 
 // makeStage makes and locks a staging directory in parent. Meanwhile the
@@ -77,7 +85,7 @@ func lockParent(parent string) (*os.File, error) {
 			sweep(parent)
 			return lock, nil
 		case errors.Is(err, fs.ErrNotExist):
-			return nil, fault.Hint(err, "make it with: mkdir -p %s", parent)
+			return nil, fault.Hint(err, "make it with: mkdir -p %s", explain.Quote(parent))
 		case !errors.Is(err, unix.EWOULDBLOCK):
 			return nil, err
 		case time.Now().After(deadline):
@@ -158,13 +166,33 @@ func (s *Staging) PublishSynced(ctx context.Context) error {
 }
 
 // Discard removes what was staged. After Publish it does nothing, so that it
-// can be deferred; to undo a published bundle use RemoveAll.
+// can be deferred.
 func (s *Staging) Discard() error {
 	if s.lock == nil {
 		return nil
 	}
 	err := RemoveAll(s.Dir)
 	return errors.Join(err, s.release())
+}
+
+// Retract removes the published bundle. The empty directory in whose place it
+// stood comes back.
+func (s *Staging) Retract() error {
+	err := RemoveAll(s.final)
+	if err != nil || s.vacant == nil {
+		return err
+	}
+	if err := os.Mkdir(s.final, 0o700); err != nil {
+		return fmt.Errorf("put back %s: %w", s.final, err)
+	}
+	if st, ok := s.vacant.Sys().(*syscall.Stat_t); ok {
+		err = os.Lchown(s.final, int(st.Uid), int(st.Gid))
+	}
+	const bits = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+	if err = errors.Join(err, os.Chmod(s.final, s.vacant.Mode()&bits)); err != nil {
+		return fmt.Errorf("put back %s: %w", s.final, err)
+	}
+	return nil
 }
 
 func (s *Staging) release() error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -98,6 +99,13 @@ func (inv *Invocation) StderrIsTerminal() bool { return isTerminal(inv.Err) }
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// NamesStdout reports whether a file for output is standard output under one of
+// its names. Where the shell has sent that to a file, they lead to a regular
+// one, which is not to be replaced.
+func NamesStdout(file string) bool {
+	return slices.Contains([]string{"-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}, file)
 }
 
 // Root is the state directory: --root, $OCI_ROOT, or the default of the user.

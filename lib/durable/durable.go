@@ -156,8 +156,7 @@ func namedTemp(dir string) (*TempFile, error) {
 }
 
 // Rename gives the file the name path, on the same file system, in place of
-// what has it. The caller
-// syncs the file before, and the directory afterwards.
+// what has it. The caller syncs the file before, and the directory afterwards.
 func (f *TempFile) Rename(path string) error {
 	if f.name == "" {
 		err := f.link(path)
@@ -165,15 +164,26 @@ func (f *TempFile) Rename(path string) error {
 			return err
 		}
 		// linkat(2) cannot replace; this name lives for two calls.
-		name := filepath.Join(f.dir, TempPrefix+rand.Text())
-		if err := f.link(name); err != nil {
+		if err := f.giveName(); err != nil {
 			return err
 		}
-		f.name = name
 	}
 	err := os.Rename(f.name, path)
 	if err == nil {
 		f.name = ""
+	}
+	return err
+}
+
+// giveName gives the file a temporary name, unless it has one.
+func (f *TempFile) giveName() error {
+	if f.name != "" {
+		return nil
+	}
+	name := filepath.Join(f.dir, TempPrefix+rand.Text())
+	err := f.link(name)
+	if err == nil {
+		f.name = name
 	}
 	return err
 }
