@@ -215,7 +215,7 @@ func attach(ctx context.Context, inv *cli.Invocation) error {
 		return err
 	}
 	if c.Terminal {
-		left, err := c.Attach(guestStreams(inv))
+		left, err := c.Attach(ctx, guestStreams(inv))
 		if err != nil {
 			return err
 		}

@@ -180,11 +180,12 @@ func (s *session) end() int {
 	return -1
 }
 
-// pid is what a script has said by "pid N.".
-func (s *session) pid() int {
+// pid is what a script has said last by "WORD N.".
+func (s *session) pid(word string) int {
 	s.t.Helper()
 	var pid int
-	_, at, _ := strings.Cut(s.screen(), "pid ")
+	at := s.screen()
+	at = at[strings.LastIndex(at, word+" ")+len(word)+1:]
 	if _, err := fmt.Sscanf(at, "%d.", &pid); err != nil {
 		s.t.Fatalf("no pid on the screen %q: %v", s.screen(), err)
 	}
@@ -289,7 +290,7 @@ func TestTerminalRestored(t *testing.T) {
 		s := startSession(t, env+`trap : TERM; sh -c 'echo "pid $$."; exec oci-run $ID -- sh -c "trap \"\" TERM; echo ready; while :; do sleep 1; done"'; echo status $?; read x; echo read $x`)
 		before := s.mode()
 		s.expect("ready")
-		pid := s.pid()
+		pid := s.pid("pid")
 		s.until("end", func() bool {
 			_ = unix.Kill(pid, unix.SIGTERM)
 			time.Sleep(100 * time.Millisecond)
@@ -342,7 +343,7 @@ func TestSuspend(t *testing.T) {
 	onTerminals(t, func(t *testing.T, env, _ string) {
 		s := startSession(t, env+`set -m; sh -c 'echo "pid $$."; exec oci-run $ID -- sh'; for i in 1 2 3 4 5 6; do stty sane; echo stopped-$i; fg; done; echo status $?`)
 		s.expect("/ # ")
-		pid := s.pid()
+		pid := s.pid("pid")
 		raw := func() bool { return s.mode().Lflag&unix.ICANON == 0 }
 		for i := range 6 {
 			if err := unix.Kill(pid, unix.SIGTSTP); err != nil {
@@ -408,6 +409,36 @@ func TestAttach(t *testing.T) {
 		s.end()
 		if n := strings.Count(s.screen(), "again-52"); n < 2 {
 			t.Errorf("again-52 is on the screen %d times, want it in the log, too: %q", n, s.screen())
+		}
+	})
+}
+
+// TestAttachSignals: who is attached gives the terminal back, whatever ends or
+// stops it. What has ended shows its log, and its status.
+func TestAttachSignals(t *testing.T) {
+	onTerminals(t, func(t *testing.T, env, _ string) {
+		s := startSession(t, env+`set -m; oci-run --detach $ID -- sh; for sig in 1 15; do sh -c 'echo "pid $$."; exec oci-run --attach $ID'; echo ended $?; done
+			sh -c 'echo "last $$."; exec oci-run --attach $ID'; stty sane; echo stopped; fg; echo status $?; oci-run --attach $ID; echo once more $?; oci-run --delete $ID`)
+		before := s.mode()
+		raw := func() bool { return s.mode().Lflag&unix.ICANON == 0 }
+		for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGTERM} {
+			s.until("raw mode", raw)
+			_ = unix.Kill(s.pid("pid"), sig)
+			s.expect(fmt.Sprintf("ended %d", 128+int(sig)))
+		}
+		s.until("raw mode", raw)
+		_ = unix.Kill(s.pid("last"), unix.SIGTSTP)
+		s.expect("stopped")
+		s.until("raw mode", raw)
+		s.send("echo in-$((40+2)); exit 7\r")
+		s.expect("status 7")
+		s.expect("once more 7")
+		s.end()
+		if _, log, _ := strings.Cut(s.screen(), "status 7"); !strings.Contains(log, "in-42") {
+			t.Errorf("the log is not shown: %q", s.screen())
+		}
+		if s.mode() != before {
+			t.Errorf("mode of the terminal %+v, before %+v", s.mode(), before)
 		}
 	})
 }

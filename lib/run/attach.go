@@ -2,12 +2,12 @@ package run
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 
 	"golang.org/x/sys/unix"
 
@@ -19,9 +19,17 @@ import (
 var leaveKeys = []byte{0x10, 0x11}
 
 // Attach connects the streams to the terminal of the container, until that
-// ends or the person leaves; left tells which.
-func (c *Container) Attach(streams Streams) (left bool, err error) {
+// ends or the person leaves; left tells which. What has ended shows its log. A
+// signal that asks for the end of this process is an error with its status.
+func (c *Container) Attach(ctx context.Context, streams Streams) (left bool, err error) {
 	conn, err := c.dial()
+	if errors.Is(err, fault.ErrNotFound) && c.Started && !c.Process.alive() {
+		err = c.Logs(ctx, streams.Stdout, true)
+		if errors.Is(err, fault.ErrNotFound) {
+			err = nil // there is none
+		}
+		return false, err
+	}
 	if err != nil {
 		return false, err
 	}
@@ -33,26 +41,48 @@ func (c *Container) Attach(streams Streams) (left bool, err error) {
 	a.raw()
 	defer a.restore()
 	a.sendSize()
-	resized := make(chan os.Signal, 1)
-	signal.Notify(resized, unix.SIGWINCH)
-	defer signal.Stop(resized)
-	ended := make(chan error, 1)
+	s := catchSignals()
+	defer s.release()
+	output := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(streams.Stdout, fdReader(conn))
-		ended <- err
+		output <- err
 	}()
 	if streams.Stdin != nil {
 		go a.sendKeys()
 	}
 	for {
 		select {
-		case err := <-ended:
+		case err := <-output:
 			return false, err
 		case <-a.left:
 			return true, nil
-		case <-resized:
+		case <-s.resized:
 			a.sendSize()
+		case sig := <-s.asked:
+			return false, endedBy(sig)
+		case sig := <-s.caught:
+			a.stopOrGoOn(sig)
 		}
+	}
+}
+
+// endedBy is the exit status of a process that a signal has ended, as a shell
+// tells it.
+func endedBy(caught os.Signal) error {
+	sig, _ := caught.(unix.Signal)
+	return fault.Exit(128 + int(sig))
+}
+
+// stopOrGoOn is job control: the terminal is the shell's meanwhile.
+func (a *attachment) stopOrGoOn(sig os.Signal) {
+	switch sig {
+	case unix.SIGTSTP:
+		a.restore()
+		_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	case unix.SIGCONT:
+		a.raw()
+		a.sendSize()
 	}
 }
 
