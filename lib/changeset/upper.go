@@ -149,7 +149,7 @@ func (u *upperWalk) below(l level, node *Node, extra []entry) error {
 			node.Children = append(node.Children, child)
 		}
 	}
-	l.snap.record(kept)
+	l.snap.record(append(kept, l.masked()...))
 	for _, was := range l.old.all() {
 		_, there := slices.BinarySearchFunc(entries, was.name, func(e entry, name string) int { return cmp.Compare(e.name, name) })
 		if there || was.name == "." || was.stat.recordedWhiteout() || l.mask.holds(was.name) {
@@ -159,6 +159,22 @@ func (u *upperWalk) below(l level, node *Node, extra []entry) error {
 	}
 	node.sort()
 	return nil
+}
+
+// masked returns what the old record has of masked names, and carries over all
+// that it has below them: the image has it still.
+func (l level) masked() []entry {
+	var all []entry
+	for _, was := range l.old.all() {
+		if !l.mask.holds(was.name) {
+			continue
+		}
+		all = append(all, was)
+		if below := l.old.child(was.name); below != nil {
+			l.snap.dirs = append(l.snap.dirs, below)
+		}
+	}
+	return all
 }
 
 // one makes the node of an entry; nil when it changes nothing.
