@@ -16,11 +16,20 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
 )
 
-// printScript prints the script that makes the same tree.
+// printScript prints the script that makes the same tree, or fails as making
+// it would.
 func printScript(ctx context.Context, inv *cli.Invocation, p plan) error {
-	if p.tar != "" && os.Geteuid() != 0 {
+	switch {
+	case p.tar != "" && os.Geteuid() != 0:
 		return fault.Hint(fault.Usage("--dry-run: tar packs what lies on a disk, where only root can make the image's owners and devices"),
 			"as root: %s --dry-run --tar ...; %s --tar itself needs no root", name, name)
+	case p.existing:
+		return fault.Hint(fault.Usage("--dry-run: a script would follow the symlinks in %s out of it, and leave what whiteouts remove there", p.bundle),
+			"leave out --into-existing for a script that makes a directory; %s itself resolves such links inside", name)
+	case p.tar == "":
+		if err := bundle.CheckVacant(p.bundle); err != nil {
+			return err
+		}
 	}
 	return p.explain(ctx, inv)
 }
@@ -107,18 +116,34 @@ func (w *stepWriter) begin() {
 		})
 		return
 	}
-	command := "mkdir -p -m 0700 -- " + explain.Quote(w.rootfs())
-	if !w.plan.rootfsOnly {
-		bundleDir := explain.Quote(filepath.Dir(w.rootfs()))
-		if gid, ok := w.plan.rootGroup(); ok {
-			command = fmt.Sprintf("chgrp %d -- %s\nchmod 0710 -- %s\n", gid, bundleDir, bundleDir) + command
-		}
-		command = "mkdir -m 0700 -- " + bundleDir + "\n" + command
+	enter := "cd -- " + explain.Quote(w.rootfs())
+	if w.plan.existing {
+		w.step(explain.Step{Action: "enter the directory", Command: enter, Why: "what it holds counts as a lower layer"})
+		return
 	}
+	var commands []string
+	if !w.plan.rootfsOnly {
+		bundleDir := filepath.Dir(w.rootfs())
+		commands = makeDirectory(bundleDir)
+		if gid, ok := w.plan.rootGroup(); ok {
+			quoted := explain.Quote(bundleDir)
+			commands = append(commands, fmt.Sprintf("chgrp %d -- %s", gid, quoted), "chmod 0710 -- "+quoted)
+		}
+	}
+	commands = append(commands, makeDirectory(w.rootfs())...)
 	w.step(explain.Step{
-		Action: "make the directory", Command: command + "\ncd -- " + explain.Quote(w.rootfs()),
+		Action: "make the directory", Command: strings.Join(append(commands, enter), "\n"),
 		Why: "0700: setuid files of the image are out of other users' reach", Ref: "CVE-2021-41091",
 	})
+}
+
+// makeDirectory makes one that must not be there, or be empty.
+func makeDirectory(dir string) []string {
+	var commands []string
+	if _, err := os.Lstat(dir); err == nil {
+		commands = append(commands, "rmdir -- "+explain.Quote(dir))
+	}
+	return append(commands, "mkdir -m 0700 -- "+explain.Quote(dir))
 }
 
 // layer prints what one layer amounts to: first what it removes, then what
