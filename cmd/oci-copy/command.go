@@ -7,7 +7,6 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
-	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 	"github.com/oci-plumbing/oci-plumbing/lib/transport"
 )
 
@@ -16,7 +15,7 @@ func command() *cli.Command {
 		Name:     "oci-copy",
 		Operands: "SRC DST",
 		Summary: "Copy an image from SRC to DST, each written TRANSPORT:NAME, and print DST when it is there, durably and verified. " +
-			"Transports: " + strings.Join(transport.Transports(), " ") + ". SRC - reads the references of images from standard input; " +
+			"Transports: " + strings.Join(transport.Transports(), " ") + ". SRC - reads the reference of an image from standard input; " +
 			"the path - of an archive is standard input or output.",
 		Examples: []cli.Example{
 			{Line: "oci-copy docker://busybox oci:store:busybox", Why: "from a registry into a layout, where the other tools find it"},
@@ -76,12 +75,7 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 	case inv.Bool("tags"):
 		return r.tags(ctx, inv.Operand(0), inv.Operand(1))
 	case inv.Operand(0) == "-":
-		return inv.EachInput("-", func(rec pipe.Record) error {
-			if rec.Image == "" {
-				return fault.Usage("the record %q names no image", rec.Name())
-			}
-			return r.copy(ctx, rec.Image, inv.Operand(1))
-		})
+		return r.piped(ctx, inv.Operand(1))
 	default:
 		return r.copy(ctx, inv.Operand(0), inv.Operand(1))
 	}

@@ -31,7 +31,7 @@ type runner struct {
 
 // copy copies one image and prints its record.
 func (r *runner) copy(ctx context.Context, src, dst string) error {
-	if err := r.records.Check(dst); err != nil {
+	if err := r.check(src, dst); err != nil {
 		return err
 	}
 	if err := explainCopy(r.inv, src, dst); err != nil {
@@ -57,6 +57,36 @@ func (r *runner) copy(ctx context.Context, src, dst string) error {
 		return errors.Join(err, result.Undo(context.WithoutCancel(ctx)))
 	}
 	return result.Settle()
+}
+
+// check refuses what cannot be read or printed beside the list of images that
+// comes in, and the records that go out.
+func (r *runner) check(src, dst string) error {
+	batch := r.inv.Bool("batch")
+	switch {
+	case (batch || r.inv.Operand(0) == "-") && transport.IsStream(src):
+		return fault.Usage("%s cannot be a source here: on standard input are the names of images", src)
+	case batch && transport.IsStream(dst):
+		return fault.Usage("%s cannot be a destination of a batch: on standard output are the records", dst)
+	}
+	return r.records.Check(dst)
+}
+
+// piped copies the image of the record on standard input. A second one would
+// take the place of the first.
+func (r *runner) piped(ctx context.Context, dst string) error {
+	first := ""
+	return r.inv.EachInput("-", func(rec pipe.Record) error {
+		switch {
+		case rec.Image == "":
+			return fault.Usage("the record %q names no image", rec.Name())
+		case first != "":
+			return fault.Hint(fault.Usage("%s has got %s, and cannot get %s, too", dst, first, rec.Image),
+				"name a destination for each: printf '%%s\\t%%s\\n' SRC DST SRC DST | {tool} --batch")
+		}
+		first = rec.Image
+		return r.copy(ctx, rec.Image, dst)
+	})
 }
 
 // writeDigest writes --digestfile: the digest, or with several images a line

@@ -65,6 +65,14 @@ func (c *Copier) newArchiveRef(transport types.ImageTransport, kind archiveKind,
 	return r, err
 }
 
+// IsStream reports whether a reference is of an archive on standard input or
+// output.
+func IsStream(s string) bool {
+	transport, name := cutTransport(s)
+	path := cutName(name)
+	return (transport == "oci-archive" || transport == "docker-archive") && (path == "-" || path == "/dev/stdin" || path == "/dev/stdout")
+}
+
 func cutName(s string) string {
 	path, _, _ := strings.Cut(s, ":")
 	return path
