@@ -74,6 +74,15 @@ func (o *Options) check() error {
 	return nil
 }
 
+// checkFormat refuses Docker's schema 1 for what its readers would not take,
+// though the library writes there whatever it is told to.
+func (o *Options) checkFormat(dst string) error {
+	if transport, _ := cutTransport(dst); o.Format != formatSigned || transport == "docker" || transport == "dir" {
+		return nil
+	}
+	return fault.Hint(fault.Usage("format v2s1 is for docker:// and dir: alone, not for %s", dst), "choose --format oci or v2s2")
+}
+
 func (o *Options) note(format string, args ...any) {
 	if o.Note != nil {
 		o.Note(format, args...)
@@ -106,6 +115,9 @@ func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
 	begin := time.Now()
 	from, err := c.parse(src, source)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.options.checkFormat(dst); err != nil {
 		return nil, err
 	}
 	to, err := c.parse(dst, destination)
