@@ -179,6 +179,9 @@ func (s *starter) planLog() error {
 		return err
 	}
 	s.plan.Log, s.plan.Record.Log, s.plan.Record.LogFormat = log, log.Target, log.Format
+	if log.Format != run.LogRaw {
+		s.plan.Record.LogFiles = log.MaxFiles
+	}
 	return nil
 }
 

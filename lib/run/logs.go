@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"time"
 
@@ -26,9 +25,22 @@ func (c *Container) Logs(ctx context.Context, out io.Writer, follow bool) error 
 	case path == "":
 		return fault.NotFound("container %s has no log", c.ID)
 	}
-	f, err := os.Open(path)
+	if err := c.copyLog(ctx, out, path, follow); err != nil {
+		return fmt.Errorf("copy the log of container %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+func (c *Container) copyLog(ctx context.Context, out io.Writer, path string, follow bool) error {
+	r := rotation{path: path, files: max(1, c.LogFiles)}
+	// Without follow this is where it ends, however fast the program writes.
+	last, err := os.Stat(path)
 	if err != nil {
-		return fmt.Errorf("read the log of container %s: %w", c.ID, err)
+		return err
+	}
+	f, err := r.oldest()
+	if err != nil {
+		return err
 	}
 	defer func() { _ = f.Close() }()
 	for {
@@ -39,24 +51,25 @@ func (c *Container) Logs(ctx context.Context, out io.Writer, follow bool) error 
 			return err
 		}
 		if _, err := io.Copy(out, f); err != nil {
-			return fmt.Errorf("copy the log of container %s: %w", c.ID, err)
+			return err
 		}
-		if !follow {
+		if !follow && isFile(f, last) {
 			return nil
 		}
-		if next, err := rotated(f, path); err != nil {
+		next, err := r.next(f)
+		if err != nil {
 			return err
-		} else if next != nil {
+		}
+		if next != nil {
+			// What was written between the copy and the rotation.
 			if _, err := io.Copy(out, f); err != nil {
-				return errors.Join(fmt.Errorf("copy the log of container %s: %w", c.ID, err), next.Close())
-			}
-			if err := f.Close(); err != nil {
 				return errors.Join(err, next.Close())
 			}
+			_ = f.Close()
 			f = next
 			continue
 		}
-		if state == StateExited || state == StateUnknown {
+		if !follow || state == StateExited || state == StateUnknown {
 			return nil
 		}
 		select {
@@ -65,23 +78,4 @@ func (c *Container) Logs(ctx context.Context, out io.Writer, follow bool) error 
 		case <-time.After(followPause):
 		}
 	}
-}
-
-// rotated returns the new file when path is no longer f.
-func rotated(f *os.File, path string) (*os.File, error) {
-	was, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	now, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if os.SameFile(was, now) {
-		return nil, nil
-	}
-	return os.Open(path)
 }

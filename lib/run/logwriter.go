@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -91,12 +90,7 @@ func (w *logWriter) format(stream string, text []byte, partial bool) []byte {
 }
 
 func (w *logWriter) rotate() error {
-	numbered := func(n int) string {
-		if n == 0 {
-			return w.plan.Target
-		}
-		return w.plan.Target + "." + strconv.Itoa(n)
-	}
+	numbered := rotation{path: w.plan.Target}.name
 	if w.plan.MaxFiles < 2 {
 		if err := os.Remove(w.plan.Target); err != nil {
 			return fmt.Errorf("rotate the log: %w", err)

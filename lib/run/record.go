@@ -30,10 +30,13 @@ type Record struct {
 	// StopSignal is the signal that asks the program to end.
 	StopSignal int `json:"stopSignal,omitempty"`
 	// Log is where the output goes: a file, "none" or "journald"; empty in the
-	// foreground. LogFormat is raw, json or cri.
-	Log       string `json:"log,omitempty"`
+	// foreground.
+	Log string `json:"log,omitempty"`
+	// LogFormat is raw, json or cri.
 	LogFormat string `json:"logFormat,omitempty"`
-	PidFile   string `json:"pidFile,omitempty"`
+	// LogFiles is how many files a log has that is rotated.
+	LogFiles int    `json:"logFiles,omitempty"`
+	PidFile  string `json:"pidFile,omitempty"`
 	// Cgroups are the absolute paths of the container's directories in the
 	// cgroup hierarchies, as far as known.
 	Cgroups []string `json:"cgroups,omitempty"`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -619,5 +620,47 @@ func TestDropped(t *testing.T) {
 			t.Error(err)
 		}
 		_ = cmd.Wait()
+	}
+}
+
+// TestRotation: who follows a log reads each line once, however the names move.
+func TestRotation(t *testing.T) {
+	const lines = 5000
+	plan := LogPlan{Target: filepath.Join(t.TempDir(), "log"), Format: LogCRI, MaxSize: 4000, MaxFiles: 100}
+	w, err := openLogWriter(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := testStore(t)
+	rec := testRecord("x")
+	rec.Log, rec.LogFiles = plan.Target, plan.MaxFiles
+	c, err := s.claim(rec, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Load("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for i := range lines {
+			_ = w.line("stdout", []byte(strconv.Itoa(i)), false)
+		}
+		w.close()
+		_ = c.finish(Outcome{})
+	}()
+	var out bytes.Buffer
+	if err := got.Logs(t.Context(), &out, true); err != nil {
+		t.Fatal(err)
+	}
+	i := 0
+	for line := range strings.Lines(out.String()) {
+		if !strings.HasSuffix(line, " F "+strconv.Itoa(i)+"\n") {
+			t.Fatalf("line %d is %q", i, line)
+		}
+		i++
+	}
+	if i != lines {
+		t.Errorf("%d lines, want %d", i, lines)
 	}
 }
