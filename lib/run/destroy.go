@@ -178,6 +178,7 @@ func (c *Container) Destroy(ctx context.Context) error {
 	if err := c.Runtime.destroy(ctx, &c.Record, nil); err != nil {
 		return err
 	}
+	c.removePidFile()
 	return c.Forget()
 }
 

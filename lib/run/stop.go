@@ -71,5 +71,9 @@ func (c *Container) Stop(ctx context.Context, sig unix.Signal, grace time.Durati
 	if err != nil {
 		return Outcome{}, errors.Join(err, watch.status.Close())
 	}
-	return watch.waitFor(cleanLimit)
+	o, err := watch.waitFor(cleanLimit)
+	if err == nil {
+		c.removePidFile() // a monitor that was killed has not
+	}
+	return o, err
 }

@@ -258,14 +258,6 @@ func (s *supervisor) adopt() error {
 
 func procPath(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
 
-// writePidFile is replaceFile for a file that others read.
-func writePidFile(path string, pid int) error {
-	if err := replaceFile(path, []byte(strconv.Itoa(pid))); err != nil {
-		return fmt.Errorf("pid file: %w", err)
-	}
-	return os.Chmod(path, 0o644)
-}
-
 func (s *supervisor) receiveConsole() error {
 	if s.console == nil {
 		return nil
@@ -301,9 +293,7 @@ func (s *supervisor) abandon() error {
 		s.notify.close()
 	}
 	s.done()
-	if s.rec.PidFile != "" && s.rec.Process.Pid != 0 {
-		_ = os.Remove(s.rec.PidFile)
-	}
+	s.rec.removePidFile()
 	if s.rec.Remove && s.events.Undo != nil {
 		errs = append(errs, s.events.Undo(s.rec.Bundle))
 	}
@@ -369,9 +359,7 @@ func (s *supervisor) conclude(o Outcome) Outcome {
 			s.events.warn("clean up after container %s: %v", s.rec.ID, err)
 		}
 	}
-	if s.rec.PidFile != "" {
-		_ = os.Remove(s.rec.PidFile)
-	}
+	s.rec.removePidFile()
 	if s.rec.Remove && s.events.Undo != nil {
 		if err := s.events.Undo(s.rec.Bundle); err != nil {
 			s.events.warn("undo bundle %s: %v", s.rec.Bundle, err)
