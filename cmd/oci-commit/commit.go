@@ -195,6 +195,10 @@ func (c *commit) write(ctx context.Context, s *source, d *draft, tree *changeset
 		return fmt.Errorf("destination: %w", err)
 	}
 	defer claim.Release()
+	shared, err := isShared(ctx, l, c.dst.Tag, s.parent.Digest)
+	if err != nil {
+		return err
+	}
 	if err := d.addLayers(ctx, l, s, tree); err != nil {
 		return err
 	}
@@ -203,20 +207,20 @@ func (c *commit) write(ctx context.Context, s *source, d *draft, tree *changeset
 	if err != nil {
 		return err
 	}
-	undoTag, err := tag(ctx, l, c.dst, desc, s.parent.Digest)
+	set, err := tag(ctx, l, c.dst, desc, s.parent.Digest, shared)
 	if err != nil {
 		return err
 	}
 	undoRefresh, done, err := c.refresh(ctx, s, d, desc, tree)
 	if err != nil {
-		return errors.Join(err, undoTag(context.WithoutCancel(ctx)))
+		return errors.Join(err, set.Undo(context.WithoutCancel(ctx)))
 	}
 	rec := pipe.Record{Kind: pipe.KindImage, Image: c.dst.String(), Digest: desc.Digest.String()}
 	if len(d.added) > 0 {
 		rec.Extra = map[string]any{"layers": d.added}
 	}
 	if err := c.inv.Records().Write(rec); err != nil {
-		return errors.Join(err, undoRefresh(), undoTag(context.WithoutCancel(ctx)))
+		return errors.Join(err, undoRefresh(), set.Undo(context.WithoutCancel(ctx)))
 	}
 	done()
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -318,41 +319,65 @@ func (w *scriptWriter) tag(ctx context.Context, parent digest.Digest) {
 	}
 	dst := w.commit.dst
 	store := `manifest=sha256:$(digest "$work/manifest") size=$(wc -c <"$work/manifest")` + "\n" + `put "$work/manifest"` + "\n"
-	if index := w.index(ctx, parent); index != nil {
+	place, others := w.place(ctx, parent)
+	if place != nil && layout.IsIndex(place.MediaType) {
 		w.step(explain.Step{
 			Action: "store the manifest, and put it in the place of its parent in the index",
 			Command: store + `jq -cSj --arg d "$manifest" --argjson s "$size" ` +
 				explain.Quote("--arg", "old", parent.String(), "--arg", "t", mediaType,
 					`.manifests |= map(if .digest == $old then del(.data) + {mediaType: $t, digest: $d, size: $s} else . end)`) +
-				` "$blobs/` + index.Digest.Encoded() + `" >"$work/manifest"`,
+				` "$blobs/` + place.Digest.Encoded() + `" >"$work/manifest"`,
 			Why: "the tag names images for several platforms, and the others stay", Ref: "image-index.md",
 		})
-		mediaType = index.MediaType
+		mediaType = place.MediaType
 	}
-	filter := `.manifests |= map(select(.annotations["` + ispec.AnnotationRefName + `"] != $n))` +
-		` + [{mediaType: $t, digest: $d, size: ($s|tonumber), annotations: {"` + ispec.AnnotationRefName + `": $n}}]`
+	loses, args := `.annotations["`+ispec.AnnotationRefName+`"] == $n`, []string{"--arg", "n", dst.Tag, "--arg", "t", mediaType}
+	if others {
+		loses += " and .digest == $old"
+		args = append(args, "--arg", "old", place.Digest.String())
+	}
+	entry, err := json.Marshal(w.entry(place))
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	args = append(args, "--argjson", "e", string(entry), `.manifests |= map(select(`+loses+` | not)) + [$e + {mediaType: $t, digest: $d, size: ($s|tonumber)}]`)
 	w.step(explain.Step{
 		Action: "store what the tag shall name, and move the tag",
-		Command: store + `jq -c --arg d "$manifest" --arg s "$size" ` + explain.Quote("--arg", "n", dst.Tag, "--arg", "t", mediaType, filter) +
+		Command: store + `jq -c --arg d "$manifest" --arg s "$size" ` + explain.Quote(args...) +
 			` "$store/index.json" >"$store/index.new" && mv "$store/index.new" "$store/index.json"` + "\n" +
 			"echo " + explain.Quote(dst.String()),
 		Why: "the tag moves last, when all that it names is there", Ref: "image-layout.md, index.json",
 	})
 }
 
-// index is what the tag names, when that lists the parent among others. A
-// layout that is not there has no tags.
-func (w *scriptWriter) index(ctx context.Context, parent digest.Digest) *ispec.Descriptor {
+// entry is what index.json tells of the image beside its descriptor; an index
+// keeps what it had.
+func (w *scriptWriter) entry(place *ispec.Descriptor) map[string]any {
+	if place != nil && layout.IsIndex(place.MediaType) {
+		return map[string]any{"annotations": place.Annotations}
+	}
+	e := map[string]any{"annotations": map[string]string{ispec.AnnotationRefName: w.commit.dst.Tag}}
+	if p := w.draft.indexPlatform(); p != nil {
+		e["platform"] = p
+	}
+	return e
+}
+
+// place is the parent, or the index that lists it, among what the tag names,
+// and whether the tag names others beside. A layout that is not there has no
+// tags.
+func (w *scriptWriter) place(ctx context.Context, parent digest.Digest) (place *ispec.Descriptor, others bool) {
 	l, err := layout.Open(w.commit.dst.Dir)
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	before, err := tagged(ctx, l, w.commit.dst.Tag)
-	if err != nil || before == nil {
-		return nil
+	now, err := tagged(ctx, l, w.commit.dst.Tag)
+	if err != nil {
+		return nil, false
 	}
-	if lists, err := listsManifest(ctx, l, *before, parent); err != nil || !lists {
-		return nil
+	at, err := placeOf(ctx, l, now, parent)
+	if err != nil || at < 0 {
+		return nil, false
 	}
-	return before
+	return &now[at], len(now) > 1
 }

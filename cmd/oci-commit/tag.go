@@ -13,46 +13,64 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 )
 
-// tag moves the tag to the new image, and returns how to put it back. A tag of
-// an index for several platforms stays one: the image takes its parent's place
-// in it.
-func tag(ctx context.Context, l *layout.Layout, dst layout.Reference, desc ispec.Descriptor, parent digest.Digest) (undo func(context.Context) error, err error) {
-	before, err := tagged(ctx, l, dst.Tag)
-	if err != nil {
-		return nil, err
-	}
-	if before != nil {
-		if desc, err = inIndex(ctx, l, *before, desc, parent); err != nil {
-			return nil, fmt.Errorf("tag %q in %s: %w", dst.Tag, l.Dir(), err)
+// tag moves the tag to the new image. A tag for several platforms stays one:
+// the image takes its parent's place in it. So it did when the commit began,
+// with shared; that another commit of the same parent came first is an error.
+func tag(ctx context.Context, l *layout.Layout, dst layout.Reference, desc ispec.Descriptor, parent digest.Digest, shared bool) (*layout.Tagging, error) {
+	return l.Retag(ctx, dst.Tag, func(now []ispec.Descriptor) (ispec.Descriptor, int, error) {
+		at, err := placeOf(ctx, l, now, parent)
+		switch {
+		case err != nil:
+			return desc, at, err
+		case at < 0 && shared:
+			return desc, at, fault.Hint(fault.Temporary("another commit has replaced the parent image %s meanwhile", parent),
+				"try again with a bundle of the new image, or commit to another tag")
+		case at < 0 || !layout.IsIndex(now[at].MediaType):
+			return desc, at, nil
 		}
-	}
-	set, err := l.SetTag(ctx, dst.Tag, desc)
-	if err != nil {
-		return nil, err
-	}
-	return set.Undo, nil
+		index, err := inIndex(ctx, l, now[at], desc, parent)
+		return index, at, err
+	})
 }
 
-// tagged returns what the tag names; nil when there is no such tag.
-func tagged(ctx context.Context, l *layout.Layout, tag string) (*ispec.Descriptor, error) {
+// tagged returns what the tag names: an image, an index, or images for several
+// platforms.
+func tagged(ctx context.Context, l *layout.Layout, tag string) ([]ispec.Descriptor, error) {
 	index, err := l.Index(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("destination: %w", err)
 	}
-	i := slices.IndexFunc(index.Manifests, func(d ispec.Descriptor) bool { return d.Annotations[ispec.AnnotationRefName] == tag })
-	if i < 0 {
-		return nil, nil
-	}
-	return &index.Manifests[i], nil
+	return slices.DeleteFunc(index.Manifests, func(d ispec.Descriptor) bool { return d.Annotations[ispec.AnnotationRefName] != tag }), nil
 }
 
-// inIndex returns what the tag shall name: desc itself, or where the tag names
-// an index that lists the parent, that index with desc in the parent's place.
-// All other members keep their values.
-func inIndex(ctx context.Context, l *layout.Layout, before, desc ispec.Descriptor, parent digest.Digest) (ispec.Descriptor, error) {
-	if lists, err := listsManifest(ctx, l, before, parent); err != nil || !lists {
-		return desc, err
+// isShared reports whether the tag names the parent among images for other
+// platforms.
+func isShared(ctx context.Context, l *layout.Layout, tag string, parent digest.Digest) (bool, error) {
+	now, err := tagged(ctx, l, tag)
+	if err != nil {
+		return false, err
 	}
+	at, err := placeOf(ctx, l, now, parent)
+	return err == nil && at >= 0 && (len(now) > 1 || layout.IsIndex(now[at].MediaType)), err
+}
+
+// placeOf finds which of the descriptors is the parent, or an index that lists
+// it; -1 when none is.
+func placeOf(ctx context.Context, l *layout.Layout, now []ispec.Descriptor, parent digest.Digest) (int, error) {
+	for i, desc := range now {
+		if desc.Digest == parent {
+			return i, nil
+		}
+		if lists, err := listsManifest(ctx, l, desc, parent); lists || err != nil {
+			return i, err
+		}
+	}
+	return -1, nil
+}
+
+// inIndex returns the index with desc in the parent's place. All other members
+// keep their values.
+func inIndex(ctx context.Context, l *layout.Layout, before, desc ispec.Descriptor, parent digest.Digest) (ispec.Descriptor, error) {
 	raw, err := l.ReadBlob(ctx, before, layout.MaxDocument)
 	if err != nil {
 		return desc, err
@@ -68,7 +86,7 @@ func inIndex(ctx context.Context, l *layout.Layout, before, desc ispec.Descripto
 
 // listsManifest reports whether desc is of an index, and that lists the manifest.
 func listsManifest(ctx context.Context, l *layout.Layout, desc ispec.Descriptor, manifest digest.Digest) (bool, error) {
-	if manifest == "" || desc.MediaType != ispec.MediaTypeImageIndex && desc.MediaType != layout.DockerList {
+	if manifest == "" || !layout.IsIndex(desc.MediaType) {
 		return false, nil
 	}
 	raw, err := l.ReadBlob(ctx, desc, layout.MaxDocument)

@@ -28,14 +28,26 @@ func (l *Layout) Tag(ctx context.Context, tag string, desc ispec.Descriptor) err
 
 // SetTag is Tag, and can be undone.
 func (l *Layout) SetTag(ctx context.Context, tag string, desc ispec.Descriptor) (*Tagging, error) {
-	if tag != "" && !tagGrammar().MatchString(tag) {
-		return nil, fault.Usage("%q is not a valid tag", tag)
-	}
-	if err := checkDescriptor(desc); err != nil {
+	e, err := l.listed(tag, desc)
+	if err != nil {
 		return nil, err
 	}
+	t := &Tagging{layout: l, tag: tag, desc: e.desc}
+	return t, l.edit(ctx, func(entries []entry) ([]entry, error) {
+		return t.takeAll(entries, e), nil
+	})
+}
+
+// listed is the entry of a descriptor with the tag. Its blob is durable.
+func (l *Layout) listed(tag string, desc ispec.Descriptor) (entry, error) {
+	if tag != "" && !tagGrammar().MatchString(tag) {
+		return entry{}, fault.Usage("%q is not a valid tag", tag)
+	}
+	if err := checkDescriptor(desc); err != nil {
+		return entry{}, err
+	}
 	if err := l.syncBlobs(desc.Digest); err != nil {
-		return nil, fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
+		return entry{}, fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
 	}
 	desc.Annotations = maps.Clone(desc.Annotations)
 	delete(desc.Annotations, ispec.AnnotationRefName)
@@ -47,21 +59,9 @@ func (l *Layout) SetTag(ctx context.Context, tag string, desc ispec.Descriptor) 
 	}
 	raw, err := encode(desc)
 	if err != nil {
-		return nil, fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
+		return entry{}, fmt.Errorf("tag %q in %s: %w", tag, l.dir, err)
 	}
-	t := &Tagging{layout: l, tag: tag, desc: desc}
-	err = l.edit(ctx, func(entries []entry) []entry {
-		entries = slices.DeleteFunc(entries, func(e entry) bool {
-			name := e.desc.Annotations[ispec.AnnotationRefName]
-			loses := name == tag && (tag != "" || e.desc.Digest == desc.Digest)
-			if loses {
-				t.before = append(t.before, e)
-			}
-			return loses
-		})
-		return append(entries, entry{raw, desc})
-	})
-	return t, err
+	return entry{raw, desc}, nil
 }
 
 // Tags lists the tags in the order of index.json, each once.
@@ -83,7 +83,7 @@ func (l *Layout) Tags(ctx context.Context) ([]string, error) {
 
 // edit changes the list of descriptors in index.json: read, change and write
 // all happen under the lock.
-func (l *Layout) edit(ctx context.Context, change func([]entry) []entry) error {
+func (l *Layout) edit(ctx context.Context, change func([]entry) ([]entry, error)) error {
 	unlock, err := l.lock(ctx)
 	if err != nil {
 		return err
@@ -99,7 +99,11 @@ func (l *Layout) edit(ctx context.Context, change func([]entry) []entry) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	next, err := now.edit(change)
+	entries, err := change(slices.Clone(now.entries))
+	if err != nil {
+		return err
+	}
+	next, err := now.with(entries)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -114,10 +118,10 @@ func (l *Layout) edit(ctx context.Context, change func([]entry) []entry) error {
 	return durable.SyncDir(l.dir)
 }
 
-// edit returns the index with other descriptors. It keeps the order and the
+// with returns the index with other descriptors. It keeps the order and the
 // bytes of all other members.
-func (s *snapshot) edit(change func([]entry) []entry) (*snapshot, error) {
-	next := &snapshot{index: s.index, entries: change(slices.Clone(s.entries)), members: maps.Clone(s.members)}
+func (s *snapshot) with(entries []entry) (*snapshot, error) {
+	next := &snapshot{index: s.index, entries: entries, members: maps.Clone(s.members)}
 	list := make([]byte, 1, len(s.data)+1024)
 	list[0] = '['
 	for i, e := range next.entries {

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,4 +51,49 @@ func TestTaggingUndo(t *testing.T) {
 	if got := content(); got != theirs {
 		t.Errorf("after another writer's tag: %s, want %s", got, theirs)
 	}
+}
+
+// Retag tells what the tag names now, and can leave others with the tag.
+func TestRetag(t *testing.T) {
+	ctx := context.Background()
+	l, err := Create(ctx, t.TempDir())
+	must(t, err)
+	blobs := make([]ispec.Descriptor, 3)
+	for i := range blobs {
+		blobs[i], err = l.PutBytes(ctx, ispec.MediaTypeImageManifest, fmt.Appendf(nil, `{"schemaVersion":%d}`, i))
+		must(t, err)
+	}
+	set := func(place int, desc ispec.Descriptor, want ...ispec.Descriptor) *Tagging {
+		t.Helper()
+		set, err := l.Retag(ctx, "m", func(now []ispec.Descriptor) (ispec.Descriptor, int, error) {
+			if len(now) != len(want) {
+				t.Errorf("Retag tells %d descriptors, want %d", len(now), len(want))
+			}
+			for i, d := range now {
+				if d.Digest != want[i].Digest {
+					t.Errorf("descriptor %d is %s, want %s", i, d.Digest, want[i].Digest)
+				}
+			}
+			return desc, place, nil
+		})
+		must(t, err)
+		return set
+	}
+	two := fmt.Sprintf(`{"schemaVersion":2,"manifests":[%s,%s]}`, listedAs(blobs[0], "m"), listedAs(blobs[1], "m"))
+	must(t, os.WriteFile(filepath.Join(l.Dir(), indexFile), []byte(two), 0o600))
+	one := set(1, blobs[2], blobs[0], blobs[1])
+	all := set(-1, blobs[1], blobs[0], blobs[2])
+	must(t, all.Undo(ctx))
+	must(t, one.Undo(ctx))
+	set(-1, blobs[2], blobs[0], blobs[1])
+	set(0, blobs[0], blobs[2])
+	boom := errors.New("boom")
+	if _, err := l.Retag(ctx, "m", func([]ispec.Descriptor) (ispec.Descriptor, int, error) { return blobs[1], -1, boom }); !errors.Is(err, boom) {
+		t.Errorf("Retag = %v, want the error of next", err)
+	}
+	set(-1, blobs[0], blobs[0])
+}
+
+func listedAs(d ispec.Descriptor, tag string) string {
+	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d,"annotations":{%q:%q}}`, d.MediaType, d.Digest, d.Size, ispec.AnnotationRefName, tag)
 }
