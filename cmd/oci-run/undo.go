@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
+	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 	"github.com/oci-plumbing/oci-plumbing/lib/run"
@@ -45,6 +46,9 @@ func (s *starter) withUndo(err error) error {
 		// The container that has the ID may run from this very bundle.
 		return fault.Hint(err, "bundle %s stays as it is, for another try", dir)
 	}
+	if errors.Is(err, errInUse) {
+		return err
+	}
 	return errors.Join(err, undo(dir))
 }
 
@@ -66,6 +70,9 @@ func undo(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkUnused(dir); err != nil {
+		return err
+	}
 	for i := len(state.Mounts) - 1; i >= 0; i-- {
 		target := state.Mounts[i].Target
 		if err := insideBundle(dir, target); err != nil {
@@ -81,6 +88,24 @@ func undo(dir string) error {
 		return fmt.Errorf("undo bundle %s: %w", dir, err)
 	}
 	return nil
+}
+
+// errInUse is a bundle that a container still runs from.
+var errInUse = errors.New("the bundle is in use")
+
+// checkUnused refuses a bundle that another container runs from; the own one has
+// ended when its bundle is undone.
+func checkUnused(dir string) error {
+	store, err := run.OpenStore(cli.RunRoot())
+	if err != nil {
+		return err
+	}
+	id, err := store.RunsFrom(dir)
+	if err != nil || id == "" {
+		return err
+	}
+	err = fmt.Errorf("bundle %s stays, container %s runs from it: %w", dir, id, errInUse)
+	return fault.Hint(err, "end both with: oci-run --stop --rm %s", id)
 }
 
 // insideBundle refuses a mount that a bundle records and that is not its own.
