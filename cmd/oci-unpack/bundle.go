@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
 
@@ -97,6 +99,14 @@ func mergeInto(ctx context.Context, inv *cli.Invocation, p plan) error {
 	}
 	if err := inv.Records().Check(dir); err != nil {
 		return err
+	}
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.Hint(fault.NotFound("directory %s does not exist", dir), "leave out --into-existing, which makes it")
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fault.Usage("--rootfs-only %s is not a directory", dir)
 	}
 	made, err := p.runConfined(ctx, inv, dir, ".")
 	if err != nil {

@@ -29,7 +29,9 @@ func wall(o *order) error {
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &inert); err != nil {
 		return &noWallError{fmt.Errorf("mount_setattr %s: %w", o.Dir, err)}
 	}
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, o.Dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	// The path may be a link, which open_tree has followed, too.
+	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_SYMLINKS
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, o.Dir, flags); err != nil {
 		return &noWallError{fmt.Errorf("move_mount %s: %w", o.Dir, err)}
 	}
 	return nil
