@@ -144,7 +144,7 @@ func (r *refresher) rootfs(ctx context.Context, s *source, d *draft, desc ispec.
 	if err := tree.Record(&record, hex.EncodeToString(sum[:])); err != nil {
 		return err
 	}
-	name := mtreeName(desc)
+	name := bundle.MtreeName(desc)
 	if err := r.write(name, manifest.Bytes(), 0o644); err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (r *refresher) rootfs(ctx context.Context, s *source, d *draft, desc ispec.
 		r.old = oldPath
 	}
 	if s.umoci != nil {
-		if err := r.save(umociFile); err != nil {
+		if err := r.save(bundle.UmociFile); err != nil {
 			return err
 		}
 		if err := rewriteUmoci(s.bundle, desc); err != nil {

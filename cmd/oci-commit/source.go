@@ -40,7 +40,7 @@ type source struct {
 	path   string // of a directory or archive; "-" is standard input
 	bundle *bundle.Bundle
 	state  *bundle.State // nil for umoci's bundles, and without a bundle
-	umoci  *umociState
+	umoci  *bundle.Umoci
 
 	// parent is the image to stack on; parentDir is the layout where it
 	// should be. A parent without a digest is none: scratch.
@@ -179,7 +179,7 @@ func (s *source) findBundle(path string) error {
 		return err
 	}
 	s.bundle = b
-	if s.umoci, err = readUmoci(b); err != nil {
+	if s.umoci, err = b.Umoci(); err != nil {
 		return err
 	}
 	s.state, err = b.State()
@@ -191,16 +191,16 @@ func (s *source) findBundle(path string) error {
 	case s.umoci == nil:
 		return fault.Hint(err, "to make an image of a plain directory: oci-commit --from scratch %s DST", path)
 	}
-	s.kind, s.parent, s.ref = kindRootfs, s.umoci.manifest(), "umoci's image"
+	s.kind, s.parent, s.ref = kindRootfs, s.umoci.Manifest(), "umoci's image"
 	s.uidMap, s.gidMap, s.rootless = s.umoci.Map.UIDs, s.umoci.Map.GIDs, s.umoci.Map.Rootless
 	return nil
 }
 
 func (s *source) fromState() error {
-	if s.umoci != nil && s.umoci.manifest().Digest != s.state.Manifest.Digest {
+	if s.umoci != nil && s.umoci.Manifest().Digest != s.state.Manifest.Digest {
 		// umoci repack --refresh-bundle has gone on from our bundle.
 		state := *s.state
-		state.Manifest, state.Mtree = s.umoci.manifest(), mtreeName(s.umoci.manifest())
+		state.Manifest, state.Mtree = s.umoci.Manifest(), bundle.MtreeName(s.umoci.Manifest())
 		s.state = &state
 	}
 	st := s.state
@@ -272,15 +272,10 @@ func (s *source) mtree() (string, error) {
 	if s.state != nil && s.state.Mtree != "" {
 		return filepath.Join(s.bundle.Dir, filepath.Base(s.state.Mtree)), nil
 	}
-	path := filepath.Join(s.bundle.Dir, mtreeName(s.parent))
+	path := filepath.Join(s.bundle.Dir, bundle.MtreeName(s.parent))
 	if _, err := os.Lstat(path); err == nil {
 		return path, nil
 	}
 	return "", fault.Hint(fault.NotFound("bundle %s has no manifest %s: what changed cannot be told", s.bundle.Dir, filepath.Base(path)),
 		"unpack without --no-mtree; or commit the whole rootfs with --squash")
-}
-
-// mtreeName is the name of the manifest of what an image unpacks to.
-func mtreeName(desc ispec.Descriptor) string {
-	return desc.Digest.Algorithm().String() + "_" + desc.Digest.Encoded() + ".mtree"
 }

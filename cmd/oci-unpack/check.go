@@ -57,15 +57,23 @@ func checkBundle(ctx context.Context, path string) ([]mtree.Difference, error) {
 	return mtree.Compare(ctx, b.Rootfs(), f)
 }
 
-// manifestOf finds the manifest that the state names or, in a bundle of
-// another tool, the only one there is.
+// manifestOf finds the manifest of the image that the bundle is at now: the one
+// that umoci repack --refresh-bundle has gone on to, or the one that the state
+// names. In a bundle of another tool it is the only one there is.
 func manifestOf(b *bundle.Bundle) (string, error) {
-	state, err := b.State()
-	if err == nil && state.Mtree != "" && filepath.Base(state.Mtree) == state.Mtree {
-		return filepath.Join(b.Dir, state.Mtree), nil
+	umoci, err := b.Umoci()
+	if err != nil {
+		return "", err
 	}
+	state, err := b.State()
 	if err != nil && !errors.Is(err, fault.ErrNotFound) {
 		return "", err
+	}
+	switch {
+	case umoci != nil && (state == nil || umoci.Manifest().Digest != state.Manifest.Digest):
+		return filepath.Join(b.Dir, bundle.MtreeName(umoci.Manifest())), nil
+	case state != nil && state.Mtree != "" && filepath.Base(state.Mtree) == state.Mtree:
+		return filepath.Join(b.Dir, state.Mtree), nil
 	}
 	found, err := filepath.Glob(filepath.Join(quoteGlob(b.Dir), "sha*_*.mtree"))
 	if err != nil || len(found) != 1 {

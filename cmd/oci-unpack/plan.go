@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -212,7 +211,4 @@ func (p *plan) state() *bundle.State {
 }
 
 // manifestName is that of the mtree manifest in the bundle.
-func (p *plan) manifestName() string {
-	d := p.image.Descriptor.Digest
-	return fmt.Sprintf("%s_%s.mtree", d.Algorithm(), d.Encoded())
-}
+func (p *plan) manifestName() string { return bundle.MtreeName(p.image.Descriptor) }
