@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,14 +45,24 @@ func (r Runtime) traces(id string) []string {
 		return nil
 	}
 	if r.kind() == kindRunsc {
-		// Not a directory, but files: ID_sandbox:ID.state.
-		found, err := filepath.Glob(filepath.Join(r.State, id+"_sandbox*"))
-		if err != nil {
-			return nil
-		}
-		return found
+		return r.runscTraces(id)
 	}
 	return []string{filepath.Join(r.State, id)}
+}
+
+// runscTraces are not a directory, but files: ID_sandbox:ID.state.
+func (r Runtime) runscTraces(id string) []string {
+	entries, err := os.ReadDir(r.State)
+	if err != nil {
+		return nil
+	}
+	var found []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), id+"_sandbox") {
+			found = append(found, filepath.Join(r.State, e.Name()))
+		}
+	}
+	return found
 }
 
 // end kills the first process, and waits a while until it is dead.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -218,6 +218,9 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 	if chosen.list != imagecopy.CopySystemImage && slices.Contains(singleImage, j.dst.transport) {
 		return nil, fault.Hint(fault.Usage("%s: holds one image and no index", j.dst.transport), "choose one with --platform, or write an oci-archive:")
 	}
+	if err := j.canSign(dstSys); err != nil {
+		return nil, err
+	}
 	if j.destination, err = j.openDestination(ctx, dstSys); err != nil {
 		return nil, err
 	}
@@ -273,8 +276,8 @@ func (j *job) mayBeSigned() bool {
 		return false
 	}
 	if j.src.transport == "dir" {
-		found, err := filepath.Glob(filepath.Join(j.src.name, "*signature-*"))
-		return err != nil || len(found) > 0
+		entries, err := os.ReadDir(j.src.name)
+		return err != nil || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.Contains(e.Name(), "signature-") })
 	}
 	return j.src.transport == "docker"
 }

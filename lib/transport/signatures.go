@@ -2,12 +2,19 @@ package transport
 
 import (
 	"encoding/json"
-	"os"
+	"fmt"
+	"io"
+	"maps"
 	"path/filepath"
-	"regexp"
+	"slices"
 
 	"go.podman.io/image/v5/signature"
 	"go.podman.io/image/v5/types"
+	"go.podman.io/storage/pkg/configfile"
+	"go.podman.io/storage/pkg/unshare"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
 // wantsSignatures reports whether signatures of a registry's image have to be
@@ -54,30 +61,87 @@ func needSignatures(requirements signature.PolicyRequirements) bool {
 	return false
 }
 
-// signatureKeys are the members of registries.d files that say where
-// signatures are read.
-var signatureKeys = regexp.MustCompile(`(?m)^\s*(lookaside|sigstore|use-sigstore-attachments)\s*:`)
+// registriesD is what containers-registries.d(5) says about signatures, in the
+// names of that page. The library reads the same, and tells nobody.
+type registriesD struct {
+	Default signatureStore            `yaml:"default-docker"`
+	Docker  map[string]signatureStore `yaml:"docker"`
+}
+
+// signatureStore is where the signatures of a registry, or a part of it, are.
+type signatureStore struct {
+	Lookaside   string `yaml:"lookaside"`
+	Sigstore    string `yaml:"sigstore"`
+	Attachments *bool  `yaml:"use-sigstore-attachments"`
+}
+
+// readRegistriesD reads and merges the files that the library reads.
+func readRegistriesD(sys *types.SystemContext) (*registriesD, error) {
+	merged := &registriesD{Docker: make(map[string]signatureStore)}
+	for item, err := range configfile.Read(&configfile.File{
+		Name: "registries", Extension: "yaml", DoNotLoadMainFiles: true, DoNotUseExtensionForConfigName: true,
+		UserId: unshare.GetRootlessUID(), CustomConfigFileDropInDirectory: sys.RegistriesDirPath,
+	}) {
+		if err != nil {
+			return nil, fmt.Errorf("registries.d: %w", err)
+		}
+		data, err := io.ReadAll(item.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("registries.d: %w", err)
+		}
+		var file registriesD
+		if err := yaml.Unmarshal(data, &file); err != nil {
+			return nil, fmt.Errorf("registries.d: %s: %w", item.Name, err)
+		}
+		if file.Default != (signatureStore{}) {
+			merged.Default = file.Default
+		}
+		maps.Copy(merged.Docker, file.Docker)
+	}
+	return merged, nil
+}
 
 // storesSignatures reports whether any registries.d file names a place of
-// signatures.
+// signatures. Where they cannot be read, the library is to say why.
 func storesSignatures(sys *types.SystemContext) bool {
-	dirs := []string{sys.RegistriesDirPath}
-	if sys.RegistriesDirPath == "" {
-		dirs = []string{"/etc/containers/registries.d", "/usr/share/containers/registries.d"}
-		if config, err := os.UserConfigDir(); err == nil {
-			dirs = append(dirs, filepath.Join(config, "containers", "registries.d"))
-		}
+	config, err := readRegistriesD(sys)
+	if err != nil {
+		return true
 	}
-	for _, dir := range dirs {
-		files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
-		if err != nil {
-			continue
-		}
-		for _, file := range files {
-			if data, err := os.ReadFile(file); err != nil || signatureKeys.Match(data) {
-				return true
-			}
+	for _, store := range append(slices.Collect(maps.Values(config.Docker)), config.Default) {
+		if store != (signatureStore{}) {
+			return true
 		}
 	}
 	return false
+}
+
+// attachments reports whether signatures may be written beside the images of a
+// repository: the most special entry that has an opinion decides.
+func (d *registriesD) attachments(ref types.ImageReference) bool {
+	for _, scope := range append([]string{ref.PolicyConfigurationIdentity()}, ref.PolicyConfigurationNamespaces()...) {
+		if allowed := d.Docker[scope].Attachments; allowed != nil {
+			return *allowed
+		}
+	}
+	return d.Default.Attachments != nil && *d.Default.Attachments
+}
+
+// canSign fails where the library would push the image first, and then not be
+// allowed to write its signature.
+func (j *job) canSign(sys *types.SystemContext) error {
+	r, ok := j.dst.ref.(*registryRef)
+	if !ok || !j.copier.options.Sign.wanted() {
+		return nil
+	}
+	config, err := readRegistriesD(sys)
+	if err != nil || config.attachments(r.ImageReference) {
+		return err
+	}
+	dir := sys.RegistriesDirPath
+	if dir == "" {
+		dir = "/etc/containers/registries.d"
+	}
+	return fault.Hint(fmt.Errorf("registries.d does not allow signatures to be written to %s", r.named.Name()),
+		"allow it: echo 'docker: {%q: {use-sigstore-attachments: true}}' >%s", r.named.Name(), filepath.Join(dir, "signatures.yaml"))
 }
