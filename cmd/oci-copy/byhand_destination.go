@@ -10,36 +10,37 @@ import (
 
 // storeIn tells the first and the last steps for a destination. All of them
 // collect the blobs in a layout, which for most is a temporary one.
-func storeIn(inv *cli.Invocation, dst string) (begin, end []explain.Step, ok bool) {
+func storeIn(inv *cli.Invocation, dst string) (begin explain.Step, end []explain.Step, ok bool) {
 	transport, name, _ := strings.Cut(dst, ":")
-	dir, tag := `"$work/layout"`, ""
+	dir, tag, vacant := `"$work/layout"`, "", ""
 	switch transport {
 	case "oci":
 		to, err := layout.ParseReference(dst)
 		if err != nil || to.Tag == "" || to.Digest != "" {
-			return nil, nil, false
+			return begin, nil, false
 		}
-		dir, tag = explain.Quote(to.Dir), to.Tag
+		dir, tag, vacant = explain.Quote(to.Dir), to.Tag, "\n"+refuseForeign
 		end = []explain.Step{nameIt()}
 	case "oci-archive":
 		var path string
 		path, tag, _ = strings.Cut(name, ":")
-		end = []explain.Step{nameIt(), packLayout(path)}
+		end = []explain.Step{nameIt(), packLayout(absolute(path))}
 	case "dir":
-		end = []explain.Step{fillDir(name)}
+		vacant = "\nout=" + explain.Quote(absolute(name)) + "\n" + refuseFilled
+		end = []explain.Step{fillDir()}
 	case "docker-archive":
 		path, names, _ := strings.Cut(name, ":")
-		end = []explain.Step{packDocker(path, names)}
+		end = []explain.Step{packDocker(absolute(path), names)}
 	case "docker":
 		end = pushTo(inv, strings.TrimPrefix(name, "//"))
 	default:
-		return nil, nil, false
+		return begin, nil, false
 	}
-	begin = []explain.Step{{
+	begin = explain.Step{
 		Action:  "make the layout",
-		Command: "work=$(mktemp -d)\ntrap 'rm -rf \"$work\"' EXIT\ndst=" + dir + " tag=" + explain.Quote(tag) + "\n" + makeLayout,
+		Command: "dst=" + dir + " tag=" + explain.Quote(tag) + vacant + "\n" + makeLayout,
 		Why:     "a layout is a directory with oci-layout, index.json and blobs", Ref: "image-spec, image-layout.md",
-	}}
+	}
 	return begin, end, true
 }
 
@@ -59,11 +60,10 @@ func packLayout(path string) explain.Step {
 	}
 }
 
-func fillDir(dir string) explain.Step {
+func fillDir() explain.Step {
 	return explain.Step{
 		Action: "fill the directory",
-		Command: "out=" + explain.Quote(dir) + `
-mkdir -p "$out"
+		Command: `mkdir -p "$out"
 mv "$dst"/blobs/sha256/* "$out"
 mv "$work/manifest" "$out/manifest.json"
 echo 'Directory Transport Version: 1.1' >"$out/version"`,
@@ -75,7 +75,7 @@ func packDocker(path, names string) explain.Step {
 	tags := "[]"
 	if names != "" {
 		name, tag := splitName(names)
-		tags = "[\"" + name + ":" + tag + "\"]"
+		tags = `["` + name + ":" + tag + `"]` // the grammar of names has no quotes
 	}
 	return explain.Step{
 		Action:  "decompress the layers, and pack all for docker load",
@@ -100,6 +100,10 @@ func pushTo(inv *cli.Invocation, dst string) []explain.Step {
 		Why:     "the name comes last: a tag means that all it needs is there", Ref: "distribution-spec, Pushing manifests",
 	}}
 }
+
+const refuseFilled = `[ -z "$(ls -A "$out" 2>/dev/null)" ] || refuse "$out is not empty"`
+
+const refuseForeign = `[ -e "$dst/oci-layout" ] || [ -z "$(ls -A "$dst" 2>/dev/null)" ] || { echo "$dst is not empty and not an OCI layout" >&2; exit 1; }`
 
 const makeLayout = `mkdir -p "$dst/blobs/sha256"
 [ -e "$dst/oci-layout" ] || echo '{"imageLayoutVersion":"1.0.0"}' >"$dst/oci-layout"

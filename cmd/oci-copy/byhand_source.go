@@ -21,11 +21,11 @@ func fetchFrom(inv *cli.Invocation, src string) ([]explain.Step, bool) {
 		path, tag, _ := strings.Cut(name, ":")
 		return []explain.Step{{
 			Action:  "unpack the archive",
-			Command: `mkdir "$work/archive" && tar -xf ` + explain.Quote(path) + ` -C "$work/archive"`,
+			Command: `mkdir "$work/archive" && tar -xf ` + explain.Quote(absolute(path)) + ` -C "$work/archive"`,
 			Why:     "an oci-archive is a layout in a tar file", Ref: "containers-transports(5)",
 		}, fromLayout(`"$work/archive"`, tag)}, !strings.HasPrefix(tag, "@")
 	case "dir":
-		return []explain.Step{fromDir(name)}, true
+		return []explain.Step{fromDir(absolute(name))}, true
 	default:
 		return nil, false
 	}
@@ -36,6 +36,7 @@ func fromDir(dir string) explain.Step {
 	return explain.Step{
 		Action: "read the manifest of the directory",
 		Command: "src=" + explain.Quote(dir) + `
+[ -z "$(find "$src" -name '*signature-*')" ] || refuse "$src holds signatures"
 fetch_manifest() { cp "$src/${1#sha256:}.manifest.json" "$2"; }
 fetch_blob() { cp "$src/${1#sha256:}" "$2"; }
 cp "$src/manifest.json" "$work/manifest"
@@ -80,8 +81,12 @@ func splitName(s string) (name, ref string) {
 	name, ref = s, "latest"
 	if before, digest, ok := strings.Cut(s, "@"); ok {
 		name, ref = before, digest
-	} else if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
-		name, ref = name[:i], name[i+1:]
+	}
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		if name == s {
+			ref = name[i+1:]
+		}
+		name = name[:i]
 	}
 	host, rest, ok := strings.Cut(name, "/")
 	switch {
@@ -124,4 +129,4 @@ const registryFetch = `types='application/vnd.oci.image.index.v1+json, applicati
 fetch_manifest() { get -H "Accept: $types" -o "$2" "$registry/v2/$repository/manifests/$1"; }
 fetch_blob() { get -o "$2" "$registry/v2/$repository/blobs/$1"; }
 fetch_manifest "$ref" "$work/manifest"
-digest=sha256:$(sha256sum <"$work/manifest" | cut -d' ' -f1)`
+case $ref in sha256:*) digest=$ref ;; *) digest=sha256:$(sha256sum <"$work/manifest" | cut -d' ' -f1) ;; esac`

@@ -49,9 +49,6 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 	case !many && len(inv.Operands) != 2:
 		return inv.Usage("want two operands, SRC and DST, got %d", len(inv.Operands))
 	}
-	if inv.DryRun() {
-		return dryRun(inv, options)
-	}
 	r := &runner{inv: inv, records: inv.Records()}
 	r.progress, err = newProgress(inv)
 	if err != nil {
@@ -69,15 +66,16 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 		return err
 	}
 	defer r.copier.Close()
+	r.lesson = &lesson{inv: inv, copier: r.copier}
 	switch {
+	case inv.DryRun():
+		return r.script()
 	case many:
 		return r.batch(ctx)
 	case inv.Bool("tags"):
 		return r.tags(ctx, inv.Operand(0), inv.Operand(1))
-	case inv.Operand(0) == "-":
-		return r.piped(ctx, inv.Operand(1))
 	default:
-		return r.copy(ctx, inv.Operand(0), inv.Operand(1))
+		return r.one(func(src, dst string) error { return r.copy(ctx, src, dst) })
 	}
 }
 

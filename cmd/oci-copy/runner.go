@@ -24,6 +24,7 @@ type runner struct {
 	inv      *cli.Invocation
 	copier   *transport.Copier
 	progress *progress
+	lesson   *lesson
 
 	mu      sync.Mutex // of the records, which jobs print in turn
 	records *pipe.Writer
@@ -34,7 +35,7 @@ func (r *runner) copy(ctx context.Context, src, dst string) error {
 	if err := r.check(src, dst); err != nil {
 		return err
 	}
-	if err := explainCopy(r.inv, src, dst); err != nil {
+	if err := r.lesson.copy(src, dst); err != nil {
 		return err
 	}
 	result, err := r.copier.Copy(ctx, src, dst)
@@ -72,9 +73,13 @@ func (r *runner) check(src, dst string) error {
 	return r.records.Check(dst)
 }
 
-// piped copies the image of the record on standard input. A second one would
-// take the place of the first.
-func (r *runner) piped(ctx context.Context, dst string) error {
+// one takes the two operands, or for SRC the image of the record on standard
+// input. A second record would take the place of the first.
+func (r *runner) one(do func(src, dst string) error) error {
+	src, dst := r.inv.Operand(0), r.inv.Operand(1)
+	if src != "-" {
+		return do(src, dst)
+	}
 	first := ""
 	return r.inv.EachInput("-", func(rec pipe.Record) error {
 		switch {
@@ -85,7 +90,7 @@ func (r *runner) piped(ctx context.Context, dst string) error {
 				"name a destination for each: printf '%%s\\t%%s\\n' SRC DST SRC DST | {tool} --batch")
 		}
 		first = rec.Image
-		return r.copy(ctx, rec.Image, dst)
+		return do(rec.Image, dst)
 	})
 }
 
@@ -129,18 +134,22 @@ func recordOf(result *transport.Result) pipe.Record {
 
 // tags copies all tags, or those that --filter lets pass.
 func (r *runner) tags(ctx context.Context, src, dst string) error {
-	filter, err := regexp.Compile(r.inv.String("filter"))
+	filter, err := r.filter()
 	if err != nil {
-		return r.inv.Usage("--filter: %v", err)
+		return err
 	}
-	pairs, err := r.copier.Tags(ctx, src, dst)
+	tagging, err := r.copier.Tagging(src, dst)
+	if err != nil {
+		return err
+	}
+	pairs, err := tagging.Pairs(ctx)
 	if err != nil {
 		return err
 	}
 	return r.many(ctx, func(yield func(transport.Pair) error) error {
 		found := false
 		for _, p := range pairs {
-			if tag := p.Source[strings.LastIndexByte(p.Source, ':')+1:]; !filter.MatchString(tag) {
+			if !filter.MatchString(p.Tag) {
 				continue
 			}
 			found = true
@@ -155,11 +164,17 @@ func (r *runner) tags(ctx context.Context, src, dst string) error {
 	})
 }
 
+// filter is the regular expression of --filter.
+func (r *runner) filter() (*regexp.Regexp, error) {
+	filter, err := regexp.Compile(r.inv.String("filter"))
+	if err != nil {
+		return nil, r.inv.Usage("--filter: %v", err)
+	}
+	return filter, nil
+}
+
 // batch copies what the lines on standard input say.
 func (r *runner) batch(ctx context.Context) error {
-	if r.inv.StdinIsTerminal() {
-		return r.inv.Usage("--batch, and standard input is a terminal")
-	}
 	return r.many(ctx, func(yield func(transport.Pair) error) error {
 		return r.lines(yield)
 	})
@@ -170,6 +185,9 @@ const maxLine = 64 << 10
 
 // lines reads SRC<tab>DST lines, which with -0 end with NUL.
 func (r *runner) lines(yield func(transport.Pair) error) error {
+	if r.inv.StdinIsTerminal() {
+		return r.inv.Usage("--batch, and standard input is a terminal")
+	}
 	end := byte('\n')
 	if r.inv.Bool("null") {
 		end = 0

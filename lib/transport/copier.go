@@ -29,6 +29,7 @@ import (
 type Copier struct {
 	options Options
 	policy  *signature.Policy
+	policed bool
 
 	mu      sync.Mutex
 	clients map[string]*registry.Client
@@ -44,7 +45,7 @@ func New(options Options) (*Copier, error) {
 		return nil, err
 	}
 	var err error
-	c.policy, err = loadPolicy(&c.options)
+	c.policy, c.policed, err = loadPolicy(&c.options)
 	return c, err
 }
 
@@ -71,7 +72,14 @@ func (o *Options) check() error {
 	if o.RequireSigned && o.InsecurePolicy {
 		return fault.Usage("to require signatures and to accept everything exclude each other")
 	}
-	return nil
+	if _, err := o.system(o.Destination); err != nil {
+		return err
+	}
+	unused := new(imagecopy.Options)
+	if err := o.signing(unused); err != nil {
+		return err
+	}
+	return o.encryption(unused)
 }
 
 // checkFormat refuses Docker's schema 1 for what its readers would not take,

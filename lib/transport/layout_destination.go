@@ -34,8 +34,8 @@ type layoutDestination struct {
 }
 
 func (r *layoutRef) create(ctx context.Context) (*layoutDestination, error) {
-	if r.ref.Digest != "" {
-		return nil, fault.Hint(fault.Usage("destination %s names a digest, which only the content decides", r.ref), "write oci:%s:TAG", r.ref.Dir)
+	if err := withoutDigest(r.ref); err != nil {
+		return nil, err
 	}
 	l, claim, err := layout.CreateClaimed(ctx, r.ref.Dir, r.layoutOptions()...)
 	if err != nil {
@@ -47,6 +47,14 @@ func (r *layoutRef) create(ctx context.Context) (*layoutDestination, error) {
 	}
 	r.claim = claim
 	return &layoutDestination{ref: r, layout: l}, nil
+}
+
+// withoutDigest refuses a destination that names a digest.
+func withoutDigest(ref layout.Reference) error {
+	if ref.Digest == "" {
+		return nil
+	}
+	return fault.Hint(fault.Usage("destination %s names a digest, which only the content decides", ref), "write oci:%s:TAG", ref.Dir)
 }
 
 // Reference is what was asked for.

@@ -17,24 +17,26 @@ import (
 // all does the default hold, which accepts everything and is said aloud; a
 // malformed or unreadable one is an error, so that a typing mistake cannot
 // switch verification off.
-func loadPolicy(o *Options) (*signature.Policy, error) {
+//
+// It reports whether there is one.
+func loadPolicy(o *Options) (_ *signature.Policy, policed bool, _ error) {
 	acceptAll := &signature.Policy{Default: signature.PolicyRequirements{signature.NewPRInsecureAcceptAnything()}}
 	if o.InsecurePolicy {
-		return acceptAll, nil
+		return acceptAll, false, nil
 	}
 	policy, err := signature.DefaultPolicy(&types.SystemContext{SignaturePolicyPath: o.Policy})
 	switch {
 	case err == nil:
-		return policy, nil
+		return policy, true, nil
 	case o.Policy != "" && errors.Is(err, fs.ErrNotExist):
-		return nil, fault.As(fault.ErrNotFound, fmt.Errorf("signature policy: %w", err))
+		return nil, true, fault.As(fault.ErrNotFound, fmt.Errorf("signature policy: %w", err))
 	case o.Policy == "" && errors.Is(err, configfile.ErrConfigFileNotFound):
 		if !o.RequireSigned {
 			o.note("there is no signature policy file (policy.json): images are accepted without a signature")
 		}
-		return acceptAll, nil
+		return acceptAll, false, nil
 	default:
-		return nil, fault.Hint(fmt.Errorf("signature policy: %w", err),
+		return nil, true, fault.Hint(fmt.Errorf("signature policy: %w", err),
 			"mend the file, name another with --policy FILE, or accept everything with --insecure-policy")
 	}
 }
