@@ -44,7 +44,7 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 	}
 	if !p.rootfsOnly {
 		state := p.state()
-		state.Placeholders = made.placeholders()
+		state.Placeholders = made.Placeholders
 		if err := staging.WriteState(state); err != nil {
 			return err
 		}
@@ -124,12 +124,4 @@ func (p *plan) record(path string) pipe.Record {
 	return pipe.Record{
 		Kind: kind, Path: path, Image: p.image.Reference.String(), Digest: p.image.Descriptor.Digest.String(),
 	}
-}
-
-func (r *report) placeholders() []bundle.Placeholder {
-	var all []bundle.Placeholder
-	for _, h := range r.Placeholders {
-		all = append(all, bundle.Placeholder(h))
-	}
-	return all
 }

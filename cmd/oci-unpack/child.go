@@ -23,7 +23,7 @@ import (
 // directory below its own, and writes the manifest and the record of the files
 // beside it.
 type job struct {
-	Layout  string        `json:"layout"`
+	Layout  []byte        `json:"layout"` // a path, which need not be UTF-8
 	Layers  []layer.Layer `json:"layers"`
 	Rootfs  string        `json:"rootfs"`
 	Mtree   string        `json:"mtree,omitempty"`
@@ -35,10 +35,10 @@ type job struct {
 
 // report is its answer.
 type report struct {
-	Placeholders []layer.Placeholder `json:"placeholders,omitempty"`
-	Skipped      int                 `json:"skipped,omitempty"`
-	Restarted    bool                `json:"restarted,omitempty"`
-	Totals       []layer.Total       `json:"totals,omitempty"`
+	Placeholders []bundle.Placeholder `json:"placeholders,omitempty"`
+	Skipped      int                  `json:"skipped,omitempty"`
+	Restarted    bool                 `json:"restarted,omitempty"`
+	Totals       []layer.Total        `json:"totals,omitempty"`
 }
 
 // message is what it says meanwhile.
@@ -60,7 +60,7 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 	// then get their mode by being made.
 	unix.Umask(0)
 	layer.TuneCollector(j.Layers, 25)
-	images, err := layout.Open(j.Layout)
+	images, err := layout.Open(string(j.Layout))
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,11 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 			return nil, err
 		}
 	}
-	return report{Placeholders: result.Placeholders, Skipped: result.Skipped, Restarted: result.Restarted, Totals: result.Totals}, nil
+	r := report{Skipped: result.Skipped, Restarted: result.Restarted, Totals: result.Totals}
+	for _, p := range result.Placeholders {
+		r.Placeholders = append(r.Placeholders, bundle.Placeholder(p))
+	}
+	return r, nil
 }
 
 // sendProgress sums up, and tells ten times a second.
@@ -117,7 +121,7 @@ func programName() string { return filepath.Base(os.Args[0]) }
 
 // runConfined has the confined process fill the directory.
 func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs string) (*report, error) {
-	j := job{Layout: p.layout.Dir(), Layers: p.layers, Rootfs: rootfs, Options: p.options}
+	j := job{Layout: []byte(p.layout.Dir()), Layers: p.layers, Rootfs: rootfs, Options: p.options}
 	if p.mtree {
 		j.Mtree = p.manifestName()
 	}

@@ -160,6 +160,7 @@ func writeImages(t *testing.T, dir string) {
 		testimage.Symlink("s", "d", testimage.Owner(5, 1000)),
 		testimage.File("cap", "c", testimage.Owner(5, 5), testimage.Xattr("security.capability", "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
 	}}})
+	testimage.Write(t, dir, "bytes", testimage.Image{Layers: [][]testimage.Entry{{testimage.Char("n\xffu", 1, 3)}}})
 	writeLocked(t, dir)
 }
 

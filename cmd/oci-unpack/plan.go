@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -139,6 +140,10 @@ func (p *plan) setImage(ctx context.Context, rec pipe.Record) error {
 	ref, err := layout.ParseReference(image)
 	if err != nil {
 		return err
+	}
+	if !p.rootfsOnly && p.tar == "" && !utf8.ValidString(ref.String()) {
+		return fault.Hint(fault.Usage("%q is not UTF-8, which %s, being JSON, cannot hold", ref.String(), bundle.StateFile),
+			"rename the layout, or make no bundle, with --rootfs-only or --tar")
 	}
 	if p.layout, err = layout.Open(ref.Dir); err != nil {
 		return err

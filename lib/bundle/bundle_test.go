@@ -72,6 +72,19 @@ func TestStateRoundTrip(t *testing.T) {
 	}
 }
 
+func TestPlaceholderOfAnyName(t *testing.T) {
+	for _, path := range []string{"dev/null", "n\xff", `"n"`, `"`, "'n'", "`n`", `a"b`, "\u00e9", "\ufffd", ""} {
+		want := Placeholder{Path: path, Type: "char", Mode: 0o666, Major: 1, Minor: 3}
+		data, err := json.Marshal(want)
+		must(t, err)
+		var got Placeholder
+		must(t, json.Unmarshal(data, &got))
+		if got != want {
+			t.Errorf("%q came back as %q, by way of %s", path, got.Path, data)
+		}
+	}
+}
+
 func TestStateRefuses(t *testing.T) {
 	for _, content := range []string{"", "[]", `{"schemaVersion":2}`, `{"schemaVersion":0}`} {
 		b := &Bundle{Dir: t.TempDir()}

@@ -9,6 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -69,13 +72,36 @@ type Layer struct {
 
 // Placeholder is a device that could not be made.
 type Placeholder struct {
-	// Path is relative to the rootfs.
+	// Path is relative to the rootfs, and need not be UTF-8.
 	Path string `json:"path"`
 	// Type is char or block.
 	Type  string `json:"type"`
 	Mode  uint32 `json:"mode"`
 	Major uint32 `json:"major"`
 	Minor uint32 `json:"minor"`
+}
+
+// MarshalJSON implements [json.Marshaler]. A path that is not UTF-8, which JSON
+// cannot hold, is quoted as in Go; so is one that looks like it.
+func (p Placeholder) MarshalJSON() ([]byte, error) {
+	type plain Placeholder
+	out := plain(p)
+	if !utf8.ValidString(p.Path) || strings.HasPrefix(p.Path, `"`) {
+		out.Path = strconv.Quote(p.Path)
+	}
+	return json.Marshal(out)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *Placeholder) UnmarshalJSON(data []byte) error {
+	type plain Placeholder
+	if err := json.Unmarshal(data, (*plain)(p)); err != nil {
+		return err
+	}
+	if path, err := strconv.Unquote(p.Path); err == nil && p.Path[0] == '"' {
+		p.Path = path
+	}
+	return nil
 }
 
 // Mount is a mount that was made in the bundle.

@@ -14,8 +14,9 @@ const Argument = "--confined-child"
 // order is what the child is told, on its standard input.
 type order struct {
 	// Dir is the directory that it may write, with its identity: a path can
-	// be made to lead elsewhere between the parent's look and the child's.
-	Dir    string          `json:"dir"`
+	// be made to lead elsewhere between the parent's look and the child's. It
+	// need not be UTF-8, so that JSON holds its bytes.
+	Dir    []byte          `json:"dir"`
 	Device uint64          `json:"device"`
 	Inode  uint64          `json:"inode"`
 	Wall   bool            `json:"wall"`

@@ -48,7 +48,7 @@ func (c *Child) Run(ctx context.Context, job, result any) error {
 	if err := unix.Stat(c.Dir, &st); err != nil {
 		return fmt.Errorf("stat %s: %w", c.Dir, err)
 	}
-	o := order{Dir: c.Dir, Device: st.Dev, Inode: st.Ino, Wall: true, Job: encoded}
+	o := order{Dir: []byte(c.Dir), Device: st.Dev, Inode: st.Ino, Wall: true, Job: encoded}
 	err = c.start(ctx, o, result)
 	var noWall *noWallError
 	if errors.As(err, &noWall) && os.Geteuid() != 0 && len(c.UIDs)+len(c.GIDs) == 0 {

@@ -10,14 +10,15 @@ import (
 // wall makes everything read-only but the directory. The process is alone in
 // its mount namespace.
 func wall(o *order) error {
+	dir := string(o.Dir)
 	// Nothing that is done here may reach the namespace it was copied from.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return &noWallError{err}
 	}
 	// The copy is not attached yet, so that what is done to "/" spares it.
-	tree, err := unix.OpenTree(unix.AT_FDCWD, o.Dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	tree, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
-		return &noWallError{fmt.Errorf("open_tree %s: %w", o.Dir, err)}
+		return &noWallError{fmt.Errorf("open_tree %s: %w", dir, err)}
 	}
 	defer unix.Close(tree)
 	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
@@ -27,12 +28,12 @@ func wall(o *order) error {
 	// Setuid files and devices of the image mean nothing here.
 	inert := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}
 	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &inert); err != nil {
-		return &noWallError{fmt.Errorf("mount_setattr %s: %w", o.Dir, err)}
+		return &noWallError{fmt.Errorf("mount_setattr %s: %w", dir, err)}
 	}
 	// The path may be a link, which open_tree has followed, too.
 	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_SYMLINKS
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, o.Dir, flags); err != nil {
-		return &noWallError{fmt.Errorf("move_mount %s: %w", o.Dir, err)}
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, dir, flags); err != nil {
+		return &noWallError{fmt.Errorf("move_mount %s: %w", dir, err)}
 	}
 	return nil
 }
@@ -40,15 +41,16 @@ func wall(o *order) error {
 // enter makes the directory the current one, and checks that it is the one
 // that the parent meant.
 func enter(o *order) error {
-	if err := unix.Chdir(o.Dir); err != nil {
-		return fmt.Errorf("enter %s: %w", o.Dir, err)
+	dir := string(o.Dir)
+	if err := unix.Chdir(dir); err != nil {
+		return fmt.Errorf("enter %s: %w", dir, err)
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(".", &st); err != nil {
-		return fmt.Errorf("stat %s: %w", o.Dir, err)
+		return fmt.Errorf("stat %s: %w", dir, err)
 	}
 	if st.Dev != o.Device || st.Ino != o.Inode {
-		return fmt.Errorf("%s was replaced while the confined process started", o.Dir)
+		return fmt.Errorf("%s was replaced while the confined process started", dir)
 	}
 	return nil
 }
