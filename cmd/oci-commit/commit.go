@@ -37,6 +37,9 @@ func newCommit(inv *cli.Invocation) (*commit, error) {
 	if err := c.conflicts(); err != nil {
 		return nil, err
 	}
+	if err := checkTexts(inv); err != nil {
+		return nil, err
+	}
 	var err error
 	if c.edits, err = editsOf(inv); err != nil {
 		return nil, err

@@ -104,7 +104,7 @@ func (d *draft) edit() error {
 	if !c.edits.Empty() || c.inv.IsSet("created") {
 		d.edited = true
 	}
-	if err := d.image.Apply(c.edits); err != nil {
+	if err := d.applyEdits(); err != nil {
 		return err
 	}
 	for _, word := range c.inv.StringSlice("clear") {
@@ -120,6 +120,56 @@ func (d *draft) edit() error {
 		return nil
 	}
 	return d.manifest.Annotate(c.annotations)
+}
+
+// applyEdits edits the config, which must stay one of an image with the layers
+// that there are: readers refuse the image else, and with it the tag.
+func (d *draft) applyEdits() error {
+	edits := d.commit.edits
+	if edits.Empty() {
+		return nil
+	}
+	was, err := d.decode()
+	if err != nil {
+		return err
+	}
+	if err := d.image.Apply(edits); err != nil {
+		return err
+	}
+	is, err := d.decode()
+	switch {
+	case err != nil:
+		return fmt.Errorf("the edited config: %w", err)
+	case !slices.Equal(is.RootFS.DiffIDs, was.RootFS.DiffIDs):
+		return fault.Refused("the edited config has other diff_ids than the image has layers")
+	case is.OS == "" && was.OS != "", is.Architecture == "" && was.Architecture != "":
+		return fault.Refused("the edited config has no os or no architecture")
+	case layersTold(is) > len(d.layers) && layersTold(is) > layersTold(was):
+		return fault.Hint(fault.Refused("the edited history tells of %d layers, and the image has %d", layersTold(is), len(d.layers)),
+			`mark entries without a layer with "empty_layer": true`)
+	default:
+		return nil
+	}
+}
+
+// decode reads the config as it is now as others will read it.
+func (d *draft) decode() (*ispec.Image, error) {
+	raw, err := d.image.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return layout.DecodeConfig(raw, d.descriptors())
+}
+
+// layersTold is how many layers the history tells of.
+func layersTold(img *ispec.Image) int {
+	told := 0
+	for _, h := range img.History {
+		if !h.EmptyLayer {
+			told++
+		}
+	}
+	return told
 }
 
 // volumes are the parent's: what lies there is not the image's.
@@ -297,6 +347,9 @@ func (d *draft) storeConfig(ctx context.Context, l *layout.Layout) error {
 	}
 	if len(d.raw) > layout.MaxDocument {
 		return fault.Refused("the image config would have %d bytes, more than %d", len(d.raw), layout.MaxDocument)
+	}
+	if _, err := layout.DecodeConfig(d.raw, d.descriptors()); err != nil {
+		return fmt.Errorf("the new image: %w", err)
 	}
 	var err error
 	d.config, err = l.PutBytes(ctx, mediaType, d.raw)

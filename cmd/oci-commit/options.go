@@ -8,16 +8,33 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/config"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+	launch "github.com/oci-plumbing/oci-plumbing/lib/run"
 )
 
 // maxPatch bounds a config patch, as the config itself is bounded.
 const maxPatch = 4 << 20
+
+// texts are the flags whose values become text of the config or manifest.
+var texts = []string{"env", "entrypoint", "cmd", "user", "workdir", "label", "expose", "volume", "stop-signal", "author", "history", "comment", "annotation"}
+
+// checkTexts refuses what JSON cannot hold: it would be stored as another text.
+func checkTexts(inv *cli.Invocation) error {
+	for _, flag := range texts {
+		for _, value := range append(inv.StringSlice(flag), inv.String(flag)) {
+			if !utf8.ValidString(value) {
+				return inv.Usage("--%s %q is not UTF-8, which alone JSON can hold", flag, value)
+			}
+		}
+	}
+	return nil
+}
 
 // editsOf collects the options that edit the config.
 func editsOf(inv *cli.Invocation) (config.Edits, error) {
@@ -25,6 +42,11 @@ func editsOf(inv *cli.Invocation) (config.Edits, error) {
 		Env: inv.StringSlice("env"), User: inv.String("user"), WorkingDir: inv.String("workdir"),
 		StopSignal: inv.String("stop-signal"), Author: inv.String("author"), Labels: inv.StringSlice("label"),
 		ExposedPorts: inv.StringSlice("expose"), Volumes: inv.StringSlice("volume"),
+	}
+	if inv.IsSet("stop-signal") {
+		if _, err := launch.ParseSignal(e.StopSignal); err != nil {
+			return e, fmt.Errorf("--stop-signal: %w", err)
+		}
 	}
 	for _, word := range inv.StringSlice("clear") {
 		if _, ok := annotationToClear(word); !ok {
@@ -114,8 +136,14 @@ func sourceDateEpoch() (*time.Time, error) {
 		return nil, fault.Usage("SOURCE_DATE_EPOCH %q is not a number of seconds since 1970", word)
 	}
 	t := time.Unix(seconds, 0).UTC()
+	if !hasYear(t) {
+		return nil, fault.Usage("SOURCE_DATE_EPOCH %q is after the year 9999", word)
+	}
 	return &t, nil
 }
+
+// hasYear reports whether RFC 3339 can say the time (5.6: four digits).
+func hasYear(t time.Time) bool { return t.Year() >= 0 && t.Year() <= 9999 }
 
 // createdOf is the date of the image.
 func createdOf(inv *cli.Invocation, epoch *time.Time) (time.Time, error) {
@@ -126,12 +154,15 @@ func createdOf(inv *cli.Invocation, epoch *time.Time) (time.Time, error) {
 	case word == "":
 		return time.Now().UTC(), nil
 	}
-	if seconds, err := strconv.ParseInt(strings.TrimPrefix(word, "@"), 10, 64); err == nil {
-		return time.Unix(seconds, 0).UTC(), nil
-	}
 	t, err := time.Parse(time.RFC3339Nano, word)
+	if seconds, bad := strconv.ParseInt(strings.TrimPrefix(word, "@"), 10, 64); bad == nil {
+		t, err = time.Unix(seconds, 0), nil
+	}
 	if err != nil {
 		return t, inv.Usage("--created %q is neither RFC 3339 (2026-01-02T03:04:05Z) nor seconds since 1970", word)
+	}
+	if !hasYear(t.UTC()) {
+		return t, inv.Usage("--created %q is not within the years 0 to 9999", word)
 	}
 	return t.UTC(), nil
 }

@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
@@ -113,6 +114,9 @@ func (i *Image) clear(word string) error {
 			return slices.DeleteFunc(list, func(v string) bool { return variable(v) == key })
 		})
 	}
+	if k := kind(in[member]); k != 0 && k != '{' {
+		return fault.Usage("the field %q has no entries that could be cleared one by one", name)
+	}
 	entries, err := parse(in[member], fmt.Sprintf("member %q", member))
 	if err != nil {
 		return err
@@ -174,7 +178,21 @@ func (i *Image) editEnv(edit func([]string) []string) error {
 	return i.config.set("Env", edit(env))
 }
 
-var portGrammar = regexp.MustCompile(`^[0-9]{1,5}(-[0-9]{1,5})?(/(tcp|udp|sctp))?$`)
+var portGrammar = regexp.MustCompile(`^([0-9]{1,5})(-([0-9]{1,5}))?(/(tcp|udp|sctp))?$`)
+
+// isPort reads PORT or FIRST-LAST, with or without the protocol.
+func isPort(s string) bool {
+	words := portGrammar.FindStringSubmatch(s)
+	if words == nil {
+		return false
+	}
+	first, err := strconv.ParseUint(words[1], 10, 16)
+	last := first
+	if err == nil && words[3] != "" {
+		last, err = strconv.ParseUint(words[3], 10, 16)
+	}
+	return err == nil && first > 0 && first <= last
+}
 
 // maps adds to the members that are maps: labels, and the sets that config.md
 // writes as maps to empty objects.
@@ -189,8 +207,8 @@ func (i *Image) maps(e Edits) error {
 	}
 	ports := make(map[string]any)
 	for _, p := range e.ExposedPorts {
-		if !portGrammar.MatchString(p) {
-			return fault.Usage("port %q is not PORT[/tcp|/udp|/sctp]", p)
+		if !isPort(p) {
+			return fault.Usage("port %q is not PORT[/tcp|/udp|/sctp], from 1 to 65535", p)
 		}
 		if !strings.Contains(p, "/") {
 			p += "/tcp"

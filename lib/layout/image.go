@@ -46,31 +46,37 @@ func (l *Layout) Image(ctx context.Context, desc ispec.Descriptor) (*Image, erro
 	if img.ConfigRaw, err = l.ReadBlob(ctx, manifest.Config, MaxDocument); err != nil {
 		return nil, fmt.Errorf("config of manifest %s: %w", desc.Digest, err)
 	}
-	if err := strictjson.Decode(img.ConfigRaw, &img.Config); err != nil {
+	config, err := DecodeConfig(img.ConfigRaw, manifest.Layers)
+	if err != nil {
 		return nil, fmt.Errorf("config %s: %w", manifest.Config.Digest, err)
 	}
-	img.Platform = platformOf(&img.Config.Platform)
-	return img, img.check()
+	img.Config, img.Platform = *config, platformOf(&config.Platform)
+	return img, nil
 }
 
-// check compares manifest and config before either is indexed by the other.
-func (img *Image) check() error {
-	layers, diffIDs := img.Manifest.Layers, img.Config.RootFS.DiffIDs
+// DecodeConfig decodes the config of an image with these layers. It refuses one
+// that does not suit them, before either is indexed by the other.
+func DecodeConfig(raw []byte, layers []ispec.Descriptor) (*ispec.Image, error) {
+	var config ispec.Image
+	if err := strictjson.Decode(raw, &config); err != nil {
+		return nil, err
+	}
+	diffIDs := config.RootFS.DiffIDs
 	switch {
 	case len(layers) > MaxLayers:
-		return fault.Refused("manifest %s has %d layers, more than %d", img.Descriptor.Digest, len(layers), MaxLayers)
+		return nil, fault.Refused("the manifest has %d layers, more than %d", len(layers), MaxLayers)
 	case len(layers) != len(diffIDs):
-		return fault.Refused("manifest %s has %d layers, its config has %d diff_ids", img.Descriptor.Digest, len(layers), len(diffIDs))
-	case img.Config.RootFS.Type != "layers":
-		return fault.Refused("config %s: rootfs.type is %.40q, not \"layers\"", img.Manifest.Config.Digest, img.Config.RootFS.Type)
+		return nil, fault.Refused("the manifest has %d layers, the config %d diff_ids", len(layers), len(diffIDs))
+	case config.RootFS.Type != "layers":
+		return nil, fault.Refused("rootfs.type is %.40q, not \"layers\"", config.RootFS.Type)
 	}
 	for i, layer := range layers {
 		if err := checkDescriptor(layer); err != nil {
-			return fmt.Errorf("layer %d: %w", i, err)
+			return nil, fmt.Errorf("layer %d: %w", i, err)
 		}
 		if err := CheckDigest(diffIDs[i]); err != nil {
-			return fmt.Errorf("diff_id %d: %w", i, err)
+			return nil, fmt.Errorf("diff_id %d: %w", i, err)
 		}
 	}
-	return nil
+	return &config, nil
 }

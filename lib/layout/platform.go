@@ -2,6 +2,7 @@ package layout
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -28,7 +29,7 @@ func ParsePlatform(s string) (Platform, error) {
 		return Platform{}, nil
 	}
 	parts := strings.Split(s, "/")
-	if len(parts) < 2 || len(parts) > 3 || parts[0] == "" || parts[1] == "" {
+	if len(parts) < 2 || len(parts) > 3 || slices.ContainsFunc(parts, func(p string) bool { return !isPlatformWord(p) }) {
 		return Platform{}, fault.Usage("platform %q is not OS/ARCHITECTURE[/VARIANT]", s)
 	}
 	p := Platform{OS: parts[0], Architecture: parts[1]}
@@ -36,6 +37,12 @@ func ParsePlatform(s string) (Platform, error) {
 		p.Variant = parts[2]
 	}
 	return p, nil
+}
+
+// isPlatformWord takes what could be an operating system, an architecture or a
+// variant of one: the lists of Go, and what others add to them.
+func isPlatformWord(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 }
 
 // String is OS/ARCHITECTURE[/VARIANT].

@@ -84,6 +84,14 @@ func TestResolveTellsWhatIsThere(t *testing.T) {
 	}
 }
 
+func TestParsePlatformRefuses(t *testing.T) {
+	for _, word := range []string{"linux", "/", " / ", "linux/", "/amd64", "linux/arm64/", "linux/arm/v7/x", "linux/am d64", "linux/\xff"} {
+		if p, err := ParsePlatform(word); !errors.Is(err, fault.ErrUsage) {
+			t.Errorf("ParsePlatform(%q) = %v, %v, want a usage error", word, p, err)
+		}
+	}
+}
+
 // index writes an index of images for the platforms, one level for each depth.
 func index(t testing.TB, dir string, depth int, platforms ...string) {
 	t.Helper()
