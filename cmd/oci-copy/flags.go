@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
@@ -104,6 +105,9 @@ func transferFlags() []cli.Flag {
 
 // optionsOf reads the flags.
 func optionsOf(inv *cli.Invocation) (*transport.Options, error) {
+	if err := nothingEmpty(inv); err != nil {
+		return nil, err
+	}
 	o := &transport.Options{
 		MultiArch:        inv.String("multi-arch"),
 		Format:           inv.String("format"),
@@ -182,15 +186,11 @@ func endpointOf(inv *cli.Invocation, side string) (transport.Endpoint, error) {
 	}
 	e := transport.Endpoint{
 		AuthFile:    either("authfile"),
-		Credentials: either("creds"),
 		CertDir:     either("cert-dir"),
 		Anonymous:   inv.Bool(side + "-no-creds"),
 		Token:       inv.String(side + "-registry-token"),
 		DaemonHost:  inv.String(side + "-daemon-host"),
 		SharedBlobs: inv.String(side + "-shared-blob-dir"),
-	}
-	if user := inv.String(side + "-username"); user != "" {
-		e.Credentials = user + ":" + inv.String(side+"-password")
 	}
 	for _, name := range []string{side + "-tls-verify", "tls-verify"} {
 		if inv.IsSet(name) {
@@ -199,8 +199,15 @@ func endpointOf(inv *cli.Invocation, side string) (transport.Endpoint, error) {
 			break
 		}
 	}
-	if e.Anonymous && e.Credentials != "" {
+	var err error
+	if e.Credentials, err = credentialsOf(inv, side); err != nil {
+		return e, err
+	}
+	switch {
+	case e.Anonymous && (e.Credentials != "" || e.Token != ""):
 		return e, inv.Usage("--%s-no-creds and credentials exclude each other", side)
+	case e.Token != "" && e.Credentials != "":
+		return e, inv.Usage("--%s-registry-token and credentials of that side exclude each other", side)
 	}
 	if e.AuthFile != "" {
 		if _, err := os.Stat(e.AuthFile); err != nil {
@@ -208,4 +215,47 @@ func endpointOf(inv *cli.Invocation, side string) (transport.Endpoint, error) {
 		}
 	}
 	return e, nil
+}
+
+// credentialsOf are those of one side as USER[:PASSWORD], in whichever of the
+// forms they were given; those for both sides stand in for none.
+func credentialsOf(inv *cli.Invocation, side string) (string, error) {
+	creds, user, password := side+"-creds", side+"-username", side+"-password"
+	switch {
+	case inv.IsSet(user) != inv.IsSet(password):
+		return "", inv.Usage("--%s and --%s go together", user, password)
+	case inv.IsSet(user) && inv.IsSet(creds):
+		return "", inv.Usage("--%s and --%s exclude each other", creds, user)
+	case inv.IsSet(user) && strings.Contains(inv.String(user), ":"):
+		return "", inv.Usage("--%s %q has a colon, at which a user's name ends", user, inv.String(user))
+	case inv.IsSet(user):
+		return inv.String(user) + ":" + inv.String(password), nil
+	case !inv.IsSet(creds):
+		creds = "creds"
+	}
+	if strings.HasPrefix(inv.String(creds), ":") {
+		return "", inv.Usage("--%s names no user", creds)
+	}
+	return inv.String(creds), nil
+}
+
+// mayBeEmpty are the flags by which an empty value can be meant.
+var mayBeEmpty = []string{"src-password", "dest-password"}
+
+// nothingEmpty refuses values that are empty, as "$unset" of a shell is: taken
+// for none they would fall back to what was not asked for.
+func nothingEmpty(inv *cli.Invocation) error {
+	for _, f := range inv.Command.Flags {
+		name, values := f.Names()[0], []string(nil)
+		switch f.(type) {
+		case *cli.StringFlag:
+			values = []string{inv.String(name)}
+		case *cli.StringSliceFlag:
+			values = inv.StringSlice(name)
+		}
+		if inv.IsSet(name) && slices.Contains(values, "") && !slices.Contains(mayBeEmpty, name) {
+			return inv.Usage("--%s has an empty value: is a variable of the shell not set?", name)
+		}
+	}
+	return nil
 }
