@@ -195,6 +195,9 @@ func writeLocked(t *testing.T, dir string) {
 		testimage.File("ro/changed", "new", testimage.Mode(0o200)),
 		testimage.File("dev/sda", "no device any more"),
 		testimage.Dir("shut", testimage.Mode(0)),
-		testimage.File("shut/in", "i"),
+		testimage.File("shut/in", "i", testimage.Owner(8, 9)),
+		testimage.Dir("shut/deep", testimage.Mode(0o100), testimage.Owner(8, 9)),
+		testimage.File("shut/deep/in", "i", testimage.Owner(8, 9)),
+		testimage.Char("shut/deep/null", 1, 3),
 	}}})
 }

@@ -13,16 +13,17 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
 )
 
-// openDirectories lets the user into the directories of lower layers. Root
+// openDirectories lets the user into the directories of the layers so far. Root
 // needs no leave.
-func (w *stepWriter) openDirectories(i int) {
-	if w.plan.options.Rootless && i > 0 {
-		w.step(explain.Step{
-			Action: "open the directories", Command: `find . -type d ! -perm -u=rwx -exec chmod u=rwx {} \;`,
-			Why: "layers may lock their owner out; the modes are set in the end",
-		})
-	}
+func (w *stepWriter) openDirectories() {
+	w.step(explain.Step{
+		Action: "open the directories", Command: `find . -type d ! -perm -u=rwx -exec chmod u=rwx {} \;`,
+		Why: "layers may lock their owner out; the modes are set in the end",
+	})
 }
+
+// locks reports whether the owner lacks a right to the directory.
+func locks(d layer.OutlineDir) bool { return d.Mode&0o700 != 0o700 }
 
 // without are the flags that keep tar from making devices, and what hangs on
 // them as a hard link.
@@ -115,7 +116,7 @@ func (w *stepWriter) attributes(all []layer.OutlineAttribute) {
 func (w *stepWriter) modes(dirs []layer.OutlineDir) {
 	var commands []string
 	for _, d := range slices.Backward(dirs) {
-		if d.Mode&0o700 != 0o700 {
+		if locks(d) {
 			commands = append(commands, fmt.Sprintf("chmod %#o -- %s", d.Mode, explain.Quote("./"+d.Path)))
 		}
 	}

@@ -67,6 +67,9 @@ func (p *plan) explain(ctx context.Context, inv *cli.Invocation) error {
 	for i := range p.layers {
 		w.layer(i, &outline.Layers[i])
 	}
+	if p.options.Rootless && slices.ContainsFunc(outline.Dirs, locks) {
+		w.openDirectories()
+	}
 	w.placeholders(outline.Placeholders)
 	w.attributes(outline.Attributes)
 	w.directories(outline.Dirs)
@@ -153,7 +156,9 @@ func (w *stepWriter) layer(i int, c *layer.Changes) {
 	if w.perEntry {
 		w.entries(i, c)
 	}
-	w.openDirectories(i)
+	if w.plan.options.Rootless && i > 0 {
+		w.openDirectories()
+	}
 	if len(c.Removed) > 0 {
 		w.step(explain.Step{
 			Action:  fmt.Sprintf("layer %d: remove %d paths of lower layers", i+1, len(c.Removed)),
