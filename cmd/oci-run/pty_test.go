@@ -180,15 +180,15 @@ func (s *session) end() int {
 	return -1
 }
 
-// pid is what a script has said last by "WORD N.".
+// pid is what a script has said by "WORD N.".
 func (s *session) pid(word string) int {
 	s.t.Helper()
 	var pid int
-	at := s.screen()
-	at = at[strings.LastIndex(at, word+" ")+len(word)+1:]
-	if _, err := fmt.Sscanf(at, "%d.", &pid); err != nil {
-		s.t.Fatalf("no pid on the screen %q: %v", s.screen(), err)
-	}
+	s.until("pid for "+word, func() bool {
+		_, at, _ := strings.Cut(s.screen(), word+" ")
+		_, err := fmt.Sscanf(at, "%d.", &pid)
+		return err == nil
+	})
 	return pid
 }
 
@@ -417,13 +417,13 @@ func TestAttach(t *testing.T) {
 // stops it. What has ended shows its log, and its status.
 func TestAttachSignals(t *testing.T) {
 	onTerminals(t, func(t *testing.T, env, _ string) {
-		s := startSession(t, env+`set -m; oci-run --detach $ID -- sh; for sig in 1 15; do sh -c 'echo "pid $$."; exec oci-run --attach $ID'; echo ended $?; done
+		s := startSession(t, env+`set -m; oci-run --detach $ID -- sh; for sig in 1 15; do sh -c 'echo "for-'$sig' $$."; exec oci-run --attach $ID'; echo ended $?; done
 			sh -c 'echo "last $$."; exec oci-run --attach $ID'; stty sane; echo stopped; fg; echo status $?; oci-run --attach $ID; echo once more $?; oci-run --delete $ID`)
 		before := s.mode()
 		raw := func() bool { return s.mode().Lflag&unix.ICANON == 0 }
 		for _, sig := range []unix.Signal{unix.SIGHUP, unix.SIGTERM} {
 			s.until("raw mode", raw)
-			_ = unix.Kill(s.pid("pid"), sig)
+			_ = unix.Kill(s.pid(fmt.Sprintf("for-%d", int(sig))), sig)
 			s.expect(fmt.Sprintf("ended %d", 128+int(sig)))
 		}
 		s.until("raw mode", raw)

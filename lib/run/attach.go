@@ -38,11 +38,11 @@ func (c *Container) Attach(ctx context.Context, streams Streams) (left bool, err
 	a := &attachment{conn: conn, streams: streams, left: make(chan struct{})}
 	defer func() { _ = unix.Shutdown(conn, unix.SHUT_RDWR) }()
 	a.console = console{tty: streams.TTY}
+	s := catchSignals()
+	defer s.release()
 	a.raw()
 	defer a.restore()
 	a.sendSize()
-	s := catchSignals()
-	defer s.release()
 	output := make(chan error, 1)
 	go func() {
 		_, err := io.Copy(streams.Stdout, fdReader(conn))
@@ -72,18 +72,6 @@ func (c *Container) Attach(ctx context.Context, streams Streams) (left bool, err
 func endedBy(caught os.Signal) error {
 	sig, _ := caught.(unix.Signal)
 	return fault.Exit(128 + int(sig))
-}
-
-// stopOrGoOn is job control: the terminal is the shell's meanwhile.
-func (a *attachment) stopOrGoOn(sig os.Signal) {
-	switch sig {
-	case unix.SIGTSTP:
-		a.restore()
-		_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
-	case unix.SIGCONT:
-		a.raw()
-		a.sendSize()
-	}
 }
 
 func (c *Container) dial() (int, error) {
@@ -119,6 +107,18 @@ type attachment struct {
 	conn    int
 	streams Streams
 	left    chan struct{}
+}
+
+// stopOrGoOn is job control: the terminal is the shell's meanwhile.
+func (a *attachment) stopOrGoOn(sig os.Signal) {
+	switch sig {
+	case unix.SIGTSTP:
+		a.restore()
+		_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	case unix.SIGCONT:
+		a.raw()
+		a.sendSize()
+	}
 }
 
 func (a *attachment) send(kind byte, payload []byte) error {

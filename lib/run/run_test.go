@@ -315,17 +315,17 @@ func testStore(t *testing.T) *Store {
 	return s
 }
 
-func testRecord(id string) Record {
-	return Record{SchemaVersion: RecordVersion, ID: id, Created: time.Now()}
+func testRecord() Record {
+	return Record{SchemaVersion: RecordVersion, ID: "x", Created: time.Now()}
 }
 
 func TestStoreLife(t *testing.T) {
 	s := testStore(t)
-	c, err := s.claim(testRecord("x"), []byte("{}"))
+	c, err := s.claim(testRecord(), []byte("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.claim(testRecord("x"), nil); !errors.Is(err, ErrTaken) {
+	if _, err := s.claim(testRecord(), nil); !errors.Is(err, ErrTaken) {
 		t.Errorf("a second claim: %v, want ErrTaken", err)
 	}
 	got, err := s.Load("x")
@@ -376,7 +376,7 @@ func TestStoreLife(t *testing.T) {
 // TestStoreMonitorKilled: a lock that nobody holds, and no outcome.
 func TestStoreMonitorKilled(t *testing.T) {
 	s := testStore(t)
-	c, err := s.claim(testRecord("x"), nil)
+	c, err := s.claim(testRecord(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -557,7 +557,7 @@ func TestLocateCgroup(t *testing.T) {
 
 // TestSuperviseAlone: what goes wrong in a process without stderr is told.
 func TestSuperviseAlone(t *testing.T) {
-	plan := Plan{RunRoot: filepath.Join(t.TempDir(), "run"), Record: testRecord("x")}
+	plan := Plan{RunRoot: filepath.Join(t.TempDir(), "run"), Record: testRecord()}
 	open := func() (Streams, func(), error) { panic("out of order") }
 	if err := superviseAlone(plan, open, Events{}); err == nil || !strings.Contains(err.Error(), "out of order") {
 		t.Errorf("superviseAlone = %v, want the words of the panic", err)
@@ -568,7 +568,7 @@ func TestSuperviseAlone(t *testing.T) {
 // nothing of that.
 func TestStoreSuccessor(t *testing.T) {
 	s := testStore(t)
-	first, err := s.claim(testRecord("x"), nil)
+	first, err := s.claim(testRecord(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -579,7 +579,7 @@ func TestStoreSuccessor(t *testing.T) {
 	if err := first.vanish(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := s.claim(testRecord("x"), nil)
+	second, err := s.claim(testRecord(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -632,7 +632,7 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := testStore(t)
-	rec := testRecord("x")
+	rec := testRecord()
 	rec.Log, rec.LogFiles = plan.Target, plan.MaxFiles
 	c, err := s.claim(rec, nil)
 	if err != nil {

@@ -45,6 +45,26 @@ func Supervise(plan Plan, open Opener, events Events) (Outcome, error) {
 	return s.attend(), nil
 }
 
+// supervisor is one container in the care of this process.
+type supervisor struct {
+	plan     Plan
+	open     Opener
+	streams  Streams
+	done     func()
+	events   Events
+	store    *Store
+	claim    *claim
+	rec      *Record
+	children *children
+	signals  *signals
+	console  *console
+	notify   *notifyProxy
+	// initial is what /proc/PID/exe shows before the program is executed.
+	initial string
+	created bool
+	exited  chan Outcome
+}
+
 // replaceTries is how often an ID is tried for that others want as well.
 const replaceTries = 16
 
@@ -64,26 +84,6 @@ func (s *supervisor) take() (*claim, error) {
 			return nil, err
 		}
 	}
-}
-
-// supervisor is one container in the care of this process.
-type supervisor struct {
-	plan     Plan
-	open     Opener
-	streams  Streams
-	done     func()
-	events   Events
-	store    *Store
-	claim    *claim
-	rec      *Record
-	children *children
-	signals  *signals
-	console  *console
-	notify   *notifyProxy
-	// initial is what /proc/PID/exe shows before the program is executed.
-	initial string
-	created bool
-	exited  chan Outcome
 }
 
 // ctx is that of the runtime's calls: a signal must not cut one short, or the
