@@ -4,15 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"go.podman.io/image/v5/directory"
 	"go.podman.io/image/v5/docker"
 	dockerarchive "go.podman.io/image/v5/docker/archive"
 	"go.podman.io/image/v5/docker/daemon"
+	"go.podman.io/image/v5/docker/reference"
 	ociarchive "go.podman.io/image/v5/oci/archive"
 	"go.podman.io/image/v5/sif"
 	"go.podman.io/image/v5/storage"
@@ -127,13 +130,41 @@ func (c *Copier) parse(s string, end side) (_ *target, err error) {
 	default:
 		return nil, unknownTransport(s, end)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.As(fault.ErrNotFound, fmt.Errorf("%s %q: %w", end, s, err))
-	}
 	if err != nil {
-		return nil, fault.As(fault.ErrUsage, fmt.Errorf("%s %q: %w", end, s, err))
+		return nil, unparsed(transport, end, fmt.Errorf("%s %q: %w", end, s, err))
 	}
 	return t, nil
+}
+
+// unparsed gives an error of parse its kind. Only the grammar of a reference is
+// a matter of usage, and not what the file system or the store of
+// containers-storage says when the reference is resolved.
+func unparsed(transport string, end side, err error) error {
+	var number syscall.Errno
+	switch {
+	case transport == "containers-storage" && !malformedInStorage(err):
+		if os.Geteuid() != 0 {
+			return fault.Hint(err, "without root the store takes the user namespace of Podman: podman unshare {tool} ...")
+		}
+		return err
+	case errors.Is(err, fs.ErrNotExist) && end == source:
+		return fault.As(fault.ErrNotFound, err)
+	case errors.As(err, &number), errors.Is(err, fs.ErrNotExist):
+		return err
+	default:
+		return fault.As(fault.ErrUsage, err)
+	}
+}
+
+// malformedInStorage reports whether the library found fault with the reference
+// itself.
+func malformedInStorage(err error) bool {
+	for _, grammar := range []error{storage.ErrInvalidReference, storage.ErrPathNotAbsolute, reference.ErrReferenceInvalidFormat, reference.ErrNameContainsUppercase} {
+		if errors.Is(err, grammar) {
+			return true
+		}
+	}
+	return false
 }
 
 // makeRoom makes a layout's directory: the library resolves the symbolic links
