@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/config"
@@ -121,8 +123,13 @@ func (c *commit) run(ctx context.Context) error {
 
 // one makes one image.
 func (c *commit) one(ctx context.Context, src string) (err error) {
-	s, err := findSource(ctx, src, c.from, c.platform)
-	if err != nil {
+	s := &source{}
+	defer s.release()
+	how := unix.LOCK_EX
+	if c.inv.Bool("diff") || c.inv.DryRun() {
+		how = unix.LOCK_SH
+	}
+	if err := s.find(ctx, src, c.from, c.platform, how); err != nil {
 		return err
 	}
 	p, err := findParent(ctx, s, c.dst)

@@ -9,12 +9,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
+	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
@@ -50,39 +52,76 @@ type source struct {
 
 	uidMap, gidMap idmap.Map
 	rootless       bool
+
+	locked *os.File // keeps other commits from the bundle
 }
 
-// findSource makes sense of SRC and --from. src is empty when only a
-// destination was given.
-func findSource(ctx context.Context, src, from string, platform layout.Platform) (*source, error) {
-	s := &source{path: src}
+// find makes sense of SRC and --from. src is empty when only a destination was
+// given. Until release, other commits see the bundle's record as it is now;
+// with LOCK_SH as how, they may read it, too.
+func (s *source) find(ctx context.Context, src, from string, platform layout.Platform, how int) error {
+	s.path = src
 	if isImage(src) {
 		if from != "" {
-			return nil, fault.Usage("--from %s and the image %s exclude each other", from, src)
+			return fault.Usage("--from %s and the image %s exclude each other", from, src)
 		}
-		return s, s.fromImage(ctx, src, platform)
+		return s.fromImage(ctx, src, platform)
 	}
 	switch {
 	case from == scratch && src == "":
 		s.kind = kindImage
-		return s, nil
+		return nil
 	case from == "" || src != "" && src != "-" && from != scratch:
-		err := s.findBundle(src)
+		err := s.findBundle(ctx, src, how)
 		if err == nil {
-			return s, s.fromElsewhere(from)
+			return s.fromElsewhere(from)
 		}
 		if from == "" || !errors.Is(err, fault.ErrNotFound) {
-			return nil, err
+			return err
 		}
 		// Not a bundle: a directory or archive to stack on an image.
 		s.bundle = nil
 	}
 	if from != scratch {
 		if err := s.fromImage(ctx, from, platform); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return s, s.contents()
+	return s.contents()
+}
+
+// lockPatience is how long a commit waits for another of the same bundle.
+const lockPatience = 10 * time.Minute
+
+// lock takes the lock of the bundle's record. The bundle itself has one that
+// oci-mount holds as long as its program runs, and that may be a commit.
+func (s *source) lock(ctx context.Context, how int) error {
+	f, err := os.Open(filepath.Join(s.bundle.Dir, bundle.UpperDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(s.bundle.Rootfs())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // whoever reads the rootfs says so
+	}
+	if err != nil {
+		return fmt.Errorf("lock bundle: %w", err)
+	}
+	s.locked = f
+	err = durable.Flock(ctx, f, how, lockPatience)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fault.Hint(fault.Temporary("another oci-commit has been busy with bundle %s for %s", s.bundle.Dir, lockPatience), "see which: lsof %s", f.Name())
+	}
+	if err != nil {
+		return fmt.Errorf("lock bundle %s: %w", s.bundle.Dir, err)
+	}
+	return nil
+}
+
+// release lets other commits have the bundle.
+func (s *source) release() {
+	if s.locked != nil {
+		_ = s.locked.Close()
+	}
 }
 
 // devices are those that an ordinary user could not unpack.
@@ -173,12 +212,19 @@ func (s *source) fromElsewhere(from string) error {
 }
 
 // findBundle reads the records of a bundle, ours or umoci's.
-func (s *source) findBundle(path string) error {
+func (s *source) findBundle(ctx context.Context, path string, how int) error {
+	if isOther(path) {
+		return fault.Hint(fault.NotFound("%s is a file, and not a bundle's own", path),
+			"to make an image of an archive: oci-commit --from scratch %s DST", path)
+	}
 	b, err := bundle.Find(path)
 	if err != nil {
 		return err
 	}
 	s.bundle = b
+	if err := s.lock(ctx, how); err != nil {
+		return err
+	}
 	if s.umoci, err = b.Umoci(); err != nil {
 		return err
 	}
@@ -194,6 +240,14 @@ func (s *source) findBundle(path string) error {
 	s.kind, s.parent, s.ref = kindRootfs, s.umoci.Manifest(), "umoci's image"
 	s.uidMap, s.gidMap, s.rootless = s.umoci.Map.UIDs, s.umoci.Map.GIDs, s.umoci.Map.Rootless
 	return nil
+}
+
+// isOther reports whether the path is of a file that does not name the bundle
+// that it lies in: an archive, most likely.
+func isOther(path string) bool {
+	info, err := os.Stat(path)
+	own := []string{bundle.StateFile, bundle.ConfigFile, bundle.UmociFile}
+	return err == nil && !info.IsDir() && !slices.Contains(own, filepath.Base(path))
 }
 
 func (s *source) fromState() error {
