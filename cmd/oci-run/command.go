@@ -102,9 +102,6 @@ var verbs = map[string]verb{
 	"list":   {do: list},
 }
 
-// everywhere are the flags that go with any verb.
-var everywhere = []string{"quiet", "verbose", "log-format", "color", "json", "null", "root"}
-
 // dispatch finds the one thing that is to be done.
 func dispatch(ctx context.Context, inv *cli.Invocation) error {
 	var chosen []string
@@ -127,10 +124,8 @@ func dispatch(ctx context.Context, inv *cli.Invocation) error {
 		return inv.Usage("--list takes no operand")
 	}
 	v := verbs[chosen[0]]
-	for _, flag := range inv.Given {
-		if flag != chosen[0] && !slices.Contains(everywhere, flag) && !slices.Contains(v.takes, flag) {
-			return inv.Usage("--%s does not go with --%s", flag, chosen[0])
-		}
+	if err := inv.CheckBeside(chosen[0], v.takes...); err != nil {
+		return err
 	}
 	return v.do(ctx, inv)
 }

@@ -21,6 +21,9 @@ func checkBundles(ctx context.Context, inv *cli.Invocation) error {
 	if len(inv.Operands) > 1 {
 		return inv.Usage("unexpected operand %q", inv.Operands[1])
 	}
+	if err := inv.CheckBeside("check"); err != nil {
+		return err
+	}
 	differ := false
 	err := inv.EachInput(inv.Operand(0), func(rec pipe.Record) error {
 		path := rec.Path

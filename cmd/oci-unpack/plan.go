@@ -92,12 +92,19 @@ func newPlan(inv *cli.Invocation) (plan, error) {
 
 // checkFlags refuses flags that do not go together.
 func (p *plan) checkFlags(inv *cli.Invocation) error {
+	for _, flag := range []string{"rootfs-only", "tar", "layer", "platform"} {
+		if inv.IsSet(flag) && inv.String(flag) == "" {
+			return inv.Usage("--%s is empty", flag)
+		}
+	}
 	rootfs := inv.String("rootfs-only") != ""
 	switch {
 	case rootfs && p.bundle != "":
 		return inv.Usage("--rootfs-only and the operand BUNDLE exclude each other")
 	case p.tar != "" && (rootfs || p.bundle != ""):
 		return inv.Usage("--tar makes no directory: leave out %s", map[bool]string{true: "--rootfs-only", false: "BUNDLE"}[rootfs])
+	case p.tar != "" && p.options.Rootless:
+		return inv.Usage("--rootless does not go with --tar: an archive holds the owners of the image")
 	case p.existing && !rootfs:
 		return inv.Usage("--into-existing goes with --rootfs-only")
 	case p.oneLayer != "" && !rootfs && p.tar == "":
@@ -168,14 +175,18 @@ func (p *plan) setImage(ctx context.Context, rec pipe.Record) error {
 
 // chooseLayer leaves the one layer that --layer names.
 func (p *plan) chooseLayer() error {
-	if n, err := strconv.Atoi(p.oneLayer); err == nil {
-		if n < 1 || n > len(p.layers) {
-			return fault.NotFound("--layer %d: the image has layers 1 to %d", n, len(p.layers))
+	if strings.Trim(p.oneLayer, "0123456789") == "" {
+		n, err := strconv.Atoi(p.oneLayer)
+		if err != nil || n < 1 || n > len(p.layers) {
+			return fault.NotFound("--layer %s: the image has layers 1 to %d", p.oneLayer, len(p.layers))
 		}
 		p.layers = p.layers[n-1 : n]
 		return nil
 	}
-	want := digest.Digest(p.oneLayer)
+	want, err := digest.Parse(p.oneLayer)
+	if err != nil {
+		return fault.Usage("--layer %s is neither the number of a layer nor a digest", p.oneLayer)
+	}
 	var have []string
 	for _, l := range p.layers {
 		if l.Descriptor.Digest == want || l.DiffID == want {

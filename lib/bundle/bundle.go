@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
@@ -52,7 +53,7 @@ func Find(path string) (*Bundle, error) {
 	}
 	info, err := os.Stat(abs)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fault.Hint(fault.NotFound("bundle %s does not exist", abs), "make it with: oci-unpack IMAGE %s", path)
+		return nil, fault.Hint(fault.NotFound("bundle %s does not exist", abs), "make it with: oci-unpack IMAGE %s", explain.Quote(path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find bundle: %w", err)

@@ -51,6 +51,19 @@ func (inv *Invocation) Usage(format string, args ...any) error {
 	return fault.Hint(fault.Usage(format, args...), "usage: %s [FLAG...] %s", inv.Name, inv.Command.Operands)
 }
 
+// CheckBeside refuses, beside a flag that asks for something else than usual,
+// those that would be ignored: all but the ones that it takes, and those about
+// messages and records.
+func (inv *Invocation) CheckBeside(flag string, takes ...string) error {
+	takes = append([]string{flag, "quiet", "verbose", "log-format", "color", "json", "null", "root"}, takes...)
+	for _, given := range inv.Given {
+		if !slices.Contains(takes, given) {
+			return inv.Usage("--%s does not go with --%s", given, flag)
+		}
+	}
+	return nil
+}
+
 // Records returns the printer of records on stdout, as --json and -0 ask.
 func (inv *Invocation) Records() *pipe.Writer {
 	return pipe.NewWriter(inv.Out, inv.Bool("json"), inv.Bool("null"))

@@ -14,6 +14,7 @@ import (
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/strictjson"
 )
@@ -63,7 +64,7 @@ func Open(dir string, options ...Option) (*Layout, error) {
 	}
 	switch info, err := os.Stat(abs); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fault.Hint(fault.NotFound("layout %s does not exist", abs), "make it with: oci-copy docker://IMAGE oci:%s:TAG", dir)
+		return nil, fault.Hint(fault.NotFound("layout %s does not exist", abs), "make it with: oci-copy docker://IMAGE %s", explain.Quote("oci:"+dir+":TAG"))
 	case err != nil:
 		return nil, fmt.Errorf("open layout: %w", err)
 	case !info.IsDir():
