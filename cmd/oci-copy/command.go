@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 
@@ -67,10 +68,20 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 	}
 	defer r.copier.Close()
 	r.lesson = &lesson{inv: inv, copier: r.copier}
-	switch {
-	case inv.DryRun():
+	if inv.DryRun() {
 		return r.script()
-	case many:
+	}
+	if r.digests, err = openDigestFile(inv); err != nil {
+		return err
+	}
+	return errors.Join(r.run(ctx), r.digests.close())
+}
+
+// run copies what the operands say.
+func (r *runner) run(ctx context.Context) error {
+	inv := r.inv
+	switch {
+	case inv.Bool("batch"):
 		return r.batch(ctx)
 	case inv.Bool("tags"):
 		return r.tags(ctx, inv.Operand(0), inv.Operand(1))

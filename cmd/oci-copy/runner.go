@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -26,8 +25,9 @@ type runner struct {
 	progress *progress
 	lesson   *lesson
 
-	mu      sync.Mutex // of the records, which jobs print in turn
+	mu      sync.Mutex // of what jobs tell of their copies in turn
 	records *pipe.Writer
+	digests *digestFile
 }
 
 // copy copies one image and prints its record.
@@ -42,7 +42,19 @@ func (r *runner) copy(ctx context.Context, src, dst string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.writeDigest(result); err != nil {
+	if err := r.announce(src, result); err != nil {
+		return errors.Join(err, result.Undo(context.WithoutCancel(ctx)))
+	}
+	return result.Settle()
+}
+
+// announce says what was copied: in the digest file and by a record, or by
+// neither.
+func (r *runner) announce(src string, result *transport.Result) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	takeBack, err := r.digests.write(result)
+	if err != nil {
 		return err
 	}
 	r.progress.clear()
@@ -51,13 +63,11 @@ func (r *runner) copy(ctx context.Context, src, dst string) error {
 		return nil
 	}
 	r.inv.Log.Detail("copied %s: digest %s, %d bytes in %s", src, result.Digest, result.Bytes(), result.Duration)
-	r.mu.Lock()
-	err = r.records.Write(recordOf(result))
-	r.mu.Unlock()
-	if err != nil {
-		return errors.Join(err, result.Undo(context.WithoutCancel(ctx)))
+	if err := r.records.Write(recordOf(result)); err != nil {
+		takeBack()
+		return err
 	}
-	return result.Settle()
+	return nil
 }
 
 // check refuses what cannot be read or printed beside the list of images that
@@ -92,27 +102,6 @@ func (r *runner) one(do func(src, dst string) error) error {
 		first = rec.Image
 		return do(rec.Image, dst)
 	})
-}
-
-// writeDigest writes --digestfile: the digest, or with several images a line
-// of digest and reference for each.
-func (r *runner) writeDigest(result *transport.Result) error {
-	path := r.inv.String("digestfile")
-	if path == "" {
-		return nil
-	}
-	if !r.inv.Bool("batch") && !r.inv.Bool("tags") {
-		if err := os.WriteFile(path, []byte(result.Digest), 0o644); err != nil { //nolint:gosec // a digest is no secret
-			return fmt.Errorf("digest file: %w", err)
-		}
-		return nil
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644) //nolint:gosec // a digest is no secret
-	if err != nil {
-		return fmt.Errorf("digest file: %w", err)
-	}
-	_, err = fmt.Fprintf(f, "%s %s\n", result.Digest, result.Reference)
-	return errors.Join(err, f.Close())
 }
 
 // recordOf describes the image at its destination.
