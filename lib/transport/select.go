@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -35,7 +36,7 @@ func (c *Copier) choose(ctx context.Context, src types.ImageSource, sys *types.S
 		return nil, err
 	}
 	if !manifest.MIMETypeIsMultiImage(mediaType) {
-		return &selection{images: []*digest.Digest{nil}}, nil
+		return &selection{images: []*digest.Digest{nil}}, c.checkPlatform(ctx, src, sys)
 	}
 	index, err := decodeIndex(raw)
 	if err != nil {
@@ -88,9 +89,12 @@ func (c *Copier) choosePlatforms(index *ispec.Index) (*selection, error) {
 	for _, want := range c.options.Platforms {
 		found := false
 		for _, desc := range index.Manifests {
-			if p := platformOf(desc); matches(want, p) && !slices.Contains(s.instances, desc.Digest) {
+			if !matches(want, platformOf(desc)) {
+				continue
+			}
+			found = true
+			if !slices.Contains(s.instances, desc.Digest) {
 				s.instances = append(s.instances, desc.Digest)
-				found = true
 			}
 		}
 		if !found {
@@ -101,6 +105,40 @@ func (c *Copier) choosePlatforms(index *ispec.Index) (*selection, error) {
 		s.images = append(s.images, &s.instances[i])
 	}
 	return s, nil
+}
+
+// checkPlatform holds an image that is not one of an index to the platforms
+// asked for, by its config: the source has nothing else to choose.
+func (c *Copier) checkPlatform(ctx context.Context, src types.ImageSource, sys *types.SystemContext) error {
+	if len(c.options.Platforms) == 0 {
+		return nil
+	}
+	unparsed := image.UnparsedInstance(src, nil)
+	if err := c.allowed(ctx, unparsed); err != nil {
+		return err
+	}
+	img, err := image.FromUnparsedImage(ctx, sys, unparsed)
+	if err != nil {
+		return err
+	}
+	config, err := img.OCIConfig(ctx)
+	var artifact manifest.NonImageArtifactError
+	switch {
+	case errors.As(err, &artifact):
+		return nil
+	case err != nil:
+		return fmt.Errorf("config: %w", err)
+	}
+	there := layout.Platform{OS: config.OS, Architecture: config.Architecture, Variant: config.Variant}
+	for _, want := range c.options.Platforms {
+		if there.Variant == "" {
+			want.Variant = "" // a config need not tell it
+		}
+		if !matches(want, there) {
+			return fault.NotFound("no image for platform %s, there is %s", want, there)
+		}
+	}
+	return nil
 }
 
 // matches reports whether p is what was asked for; without a variant asked
