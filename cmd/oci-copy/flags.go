@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -105,8 +108,10 @@ func transferFlags() []cli.Flag {
 
 // optionsOf reads the flags.
 func optionsOf(inv *cli.Invocation) (*transport.Options, error) {
-	if err := nothingEmpty(inv); err != nil {
-		return nil, err
+	for _, check := range []func(*cli.Invocation) error{nothingEmpty, numbers, companions, directories} {
+		if err := check(inv); err != nil {
+			return nil, err
+		}
 	}
 	o := &transport.Options{
 		MultiArch:        inv.String("multi-arch"),
@@ -255,6 +260,51 @@ func nothingEmpty(inv *cli.Invocation) error {
 		}
 		if inv.IsSet(name) && slices.Contains(values, "") && !slices.Contains(mayBeEmpty, name) {
 			return inv.Usage("--%s has an empty value: is a variable of the shell not set?", name)
+		}
+	}
+	return nil
+}
+
+// numbers refuses those that mean nothing.
+func numbers(inv *cli.Invocation) error {
+	for name, least := range map[string]int{"jobs": 1, "image-parallel-copies": 1, "retry": 0} {
+		if inv.IsSet(name) && inv.Int(name) < least {
+			return inv.Usage("--%s %d is less than %d", name, inv.Int(name), least)
+		}
+	}
+	return nil
+}
+
+// companions refuses flags that have no effect without another.
+func companions(inv *cli.Invocation) error {
+	tags := inv.Bool("tags")
+	many := tags || inv.Bool("batch")
+	switch {
+	case inv.IsSet("filter") && !tags:
+		return inv.Usage("--filter takes --tags")
+	case inv.IsSet("jobs") && !many:
+		return inv.Usage("--jobs takes --tags or --batch")
+	case inv.Bool("keep-going") && !many:
+		return inv.Usage("--keep-going takes --tags or --batch")
+	default:
+		return nil
+	}
+}
+
+// directories refuses those that are not there: the image library takes one of
+// certificates or of registries.d for empty then.
+func directories(inv *cli.Invocation) error {
+	for _, name := range []string{"registries.d", "cert-dir", "src-cert-dir", "dest-cert-dir", "tmpdir"} {
+		if !inv.IsSet(name) {
+			continue
+		}
+		switch info, err := os.Stat(inv.String(name)); {
+		case errors.Is(err, fs.ErrNotExist):
+			return fault.NotFound("--%s: %v", name, err)
+		case err != nil:
+			return fmt.Errorf("--%s: %w", name, err)
+		case !info.IsDir():
+			return inv.Usage("--%s %s is not a directory", name, inv.String(name))
 		}
 	}
 	return nil

@@ -64,10 +64,11 @@ func (o *Options) check() error {
 	if o.MultiArch != "" && o.MultiArch != MultiArchSystem && len(o.Platforms) > 0 {
 		return fault.Usage("platforms and multi-arch %s exclude each other", o.MultiArch)
 	}
-	if o.Compression != "" {
-		if _, err := compression.AlgorithmByName(o.Compression); err != nil {
-			return fault.Usage("compression %q is neither gzip nor zstd nor zstd:chunked", o.Compression)
-		}
+	if err := o.checkCompression(); err != nil {
+		return err
+	}
+	if !o.Sign.wanted() && (o.Sign.Identity != "" || o.Sign.PassphraseFile != "") {
+		return fault.Usage("an identity or passphrase to sign with was given, but no key")
 	}
 	if o.RequireSigned && o.InsecurePolicy {
 		return fault.Usage("to require signatures and to accept everything exclude each other")
@@ -89,6 +90,38 @@ func (o *Options) checkFormat(dst string) error {
 		return nil
 	}
 	return fault.Hint(fault.Usage("format v2s1 is for docker:// and dir: alone, not for %s", dst), "choose --format oci or v2s2")
+}
+
+// checkCompression refuses what the library would notice at the first layer, or
+// would take for another level.
+func (o *Options) checkCompression() error {
+	most := 9
+	switch o.Compression {
+	case "", compression.Gzip.Name():
+	case compression.Zstd.Name(), compression.ZstdChunked.Name():
+		most = 20
+	default:
+		return fault.Usage("compression %q is neither gzip nor zstd nor zstd:chunked", o.Compression)
+	}
+	if level := o.CompressionLevel; level != nil && (*level < 1 || *level > most) {
+		return fault.Usage("compression level %d is not one of 1 to %d", *level, most)
+	}
+	if o.Compress && o.Decompress {
+		return fault.Usage("to compress all layers and to decompress them exclude each other")
+	}
+	return nil
+}
+
+// suits refuses options that mean nothing for a destination.
+func (o *Options) suits(dst *target) error {
+	switch {
+	case o.Compress && dst.transport != "dir":
+		return fault.Usage("to compress all layers is for dir: only, not for %s:", dst.transport)
+	case len(o.AdditionalTags) > 0 && dst.transport != "docker-archive":
+		return fault.Usage("an additional tag is for docker-archive: only, not for %s:", dst.transport)
+	default:
+		return nil
+	}
 }
 
 func (o *Options) note(format string, args ...any) {
@@ -133,6 +166,10 @@ func (c *Copier) Copy(ctx context.Context, src, dst string) (*Result, error) {
 		return nil, err
 	}
 	defer to.release()
+	if err := c.options.suits(to); err != nil {
+		to.abandon()
+		return nil, err
+	}
 	result, err := c.tries(ctx, from, to)
 	if err != nil {
 		to.abandon()

@@ -32,6 +32,9 @@ func (c *Copier) Plain(src, dst string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if err := c.options.suits(to); err != nil {
+		return false, err
+	}
 	if from.ref == nil || !acceptAnything(requirementsFor(c.policy, from.ref)) {
 		return false, nil
 	}
