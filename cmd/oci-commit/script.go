@@ -177,8 +177,8 @@ func (w *scriptWriter) changes(tree *changeset.Tree) {
 	if len(names) > 0 {
 		command = "printf '%s\\0' " + explain.Quote(names...) + ` >"$work/names"` + "\n"
 	}
-	command += "tar --format=pax --pax-option=delete=atime,delete=ctime --numeric-owner --xattrs '--xattrs-include=*' " +
-		"'--xattrs-exclude=trusted.overlay.*' '--xattrs-exclude=security.selinux' --no-recursion --null --verbatim-files-from"
+	command += "tar --format=pax --pax-option=delete=atime,delete=ctime,delete=mtime --numeric-owner --xattrs '--xattrs-include=*' " +
+		w.hostXattrs() + "--no-recursion --null --verbatim-files-from"
 	if e := w.commit.epoch; e != nil {
 		command += " --clamp-mtime --mtime=@" + strconv.FormatInt(e.Unix(), 10)
 	}
@@ -190,6 +190,26 @@ func (w *scriptWriter) changes(tree *changeset.Tree) {
 		Action: "pack the new and changed files", Command: command,
 		Why: "a layer holds whole files, and the directories on the way to them", Ref: "layer.md, Change Types",
 	})
+}
+
+// hostXattrs are the options for tar to leave out what is not the image's.
+func (w *scriptWriter) hostXattrs() string {
+	names := []string{"security.selinux", "system.nfs4_acl"}
+	s := w.source
+	switch {
+	case s.kind == kindUpper && w.commit.inv.Bool("squash"): // the mount hides them
+	case s.kind == kindUpper && s.userXattr():
+		names = append(names, "user.overlay.*")
+	case s.kind == kindUpper:
+		names = append(names, "trusted.overlay.*")
+	default:
+		names = append(names, "trusted.overlay.*", "user.overlay.*")
+	}
+	var options strings.Builder
+	for _, name := range names {
+		options.WriteString("'--xattrs-exclude=" + name + "' ")
+	}
+	return options.String()
 }
 
 // list shows the changes, as comments of a script.
@@ -233,9 +253,14 @@ func (w *scriptWriter) archive(word string) {
 		from = ""
 	}
 	w.step(explain.Step{
-		Action:  "take the archive as it is",
-		Command: `cat ` + from + ` >"$work/layer.tar"`,
-		Why:     "its digest will be the diffID of the layer",
+		Action: "take the archive as it is, but for its compression",
+		Command: `cat ` + from + ` >"$work/archive"
+case $(head -c 4 "$work/archive" | od -An -tx1) in
+" 1f 8b"*) gzip -dc <"$work/archive" >"$work/layer.tar" ;;
+" 28 b5 2f fd") zstd -qdc <"$work/archive" >"$work/layer.tar" ;;
+*) mv "$work/archive" "$work/layer.tar" ;;
+esac`,
+		Why: "its digest will be the diffID of the layer",
 	})
 }
 

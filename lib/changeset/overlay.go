@@ -1,6 +1,7 @@
 package changeset
 
 import (
+	"maps"
 	"strings"
 )
 
@@ -12,13 +13,30 @@ const (
 
 // overlayForm says in which namespaces overlayfs keeps its own attributes:
 // "trusted.overlay." for a mount of root's, "user.overlay." with userxattr. An
-// attribute of the other namespace is the image's. In a plain rootfs both are.
+// attribute of the other namespace is the image's.
 type overlayForm []string
 
 const (
 	trustedOverlay = "trusted.overlay."
 	userOverlay    = "user.overlay."
 )
+
+// imageXattrs are those of the image. A mount hides overlayfs's own. In a plain
+// directory both namespaces are of some mount, for nobody unpacks them there:
+// overlayfs would obey them as soon as the directory is a layer.
+func (t *Tree) imageXattrs(xattrs map[string]string) map[string]string {
+	switch {
+	case t.merged:
+		return xattrs
+	case t.overlay != nil:
+		return t.overlay.strip(xattrs)
+	}
+	out := maps.Clone(xattrs)
+	maps.DeleteFunc(out, func(key, _ string) bool {
+		return strings.HasPrefix(key, trustedOverlay) || strings.HasPrefix(key, userOverlay)
+	})
+	return out
+}
 
 // mark returns the value of overlayfs's own attribute name, such as "opaque".
 func (f overlayForm) mark(xattrs map[string]string, name string) string {

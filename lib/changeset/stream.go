@@ -48,7 +48,7 @@ func CopyTar(ctx context.Context, out io.Writer, in io.Reader) error {
 // decompress goes by the first bytes.
 func decompress(in io.Reader) (io.Reader, func(), error) {
 	buffered := bufio.NewReaderSize(in, 256<<10)
-	magic, err := buffered.Peek(4)
+	magic, err := buffered.Peek(10)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, fmt.Errorf("read archive: %w", err)
 	}
@@ -59,15 +59,24 @@ func decompress(in io.Reader) (io.Reader, func(), error) {
 			return nil, nil, fault.Refused("archive: %w", err)
 		}
 		return z, func() { _ = z.Close() }, nil
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(buffered, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
 		if err != nil {
 			return nil, nil, fault.Refused("archive: %w", err)
 		}
 		return z, z.Close, nil
+	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
+		return nil, nil, unknownCompression("xz")
+	case bytes.HasPrefix(magic, []byte("BZh")) && bytes.HasSuffix(magic, []byte("1AY&SY")):
+		return nil, nil, unknownCompression("bzip2")
 	default:
 		return buffered, func() {}, nil
 	}
+}
+
+func unknownCompression(program string) error {
+	return fault.Hint(fault.Refused("the archive is compressed by %s, not by gzip or zstd", program),
+		"decompress it first: %s -dc ARCHIVE | {tool} ... -", program)
 }
 
 func checkArchive(archive *tar.Reader) error {

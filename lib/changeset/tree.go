@@ -64,6 +64,7 @@ type Tree struct {
 	// the upper of an overlay and below it the lowers.
 	stack    []*directory
 	overlay  overlayForm
+	merged   bool // an overlay as its mount shows it
 	snapshot *snapshotWriter
 	nlinks   map[string]uint32 // of unchanged files, by path, when they differ
 }

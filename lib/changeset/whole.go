@@ -2,6 +2,8 @@ package changeset
 
 import (
 	"errors"
+
+	"golang.org/x/sys/unix"
 )
 
 // Whole returns the tree in which all of the directory is new.
@@ -25,10 +27,23 @@ func WholeOverlay(path string, o Overlay, opt Options) (_ *Tree, err error) {
 	if err := below.openLowers(o.Lowers); err != nil {
 		return nil, err
 	}
-	return whole(path, &overlayImage{
+	t, err := whole(path, &overlayImage{
 		lower: (&lowers{stack: below.stack, overlay: o.form()}).top(),
 		old:   parseSnapshot(opt.Previous, upperKey),
 	}, opt)
+	if err != nil {
+		return nil, err
+	}
+	if t.merged = isOverlay(t.stack[0].fd); !t.merged {
+		t.overlay = o.form() // a single layer as it is
+	}
+	return t, nil
+}
+
+// isOverlay reports whether a directory is on overlayfs.
+func isOverlay(fd int) bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.OVERLAYFS_SUPER_MAGIC
 }
 
 func whole(path string, image imageDir, opt Options) (*Tree, error) {

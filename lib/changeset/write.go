@@ -284,9 +284,7 @@ func (w *layerWriter) owner(dir *directory, name, path string, n *Node) (uid, gi
 		return 0, 0, nil, dir.changed(name, err)
 	}
 	n.xattrs = maps.Clone(xattrs)
-	if w.tree.overlay != nil {
-		xattrs = w.tree.overlay.strip(xattrs)
-	}
+	xattrs = w.tree.imageXattrs(xattrs)
 	if value, ok := xattrs[capabilityXattr]; ok {
 		xattrs[capabilityXattr] = imageCapability(value, w.opt.UIDMap)
 	}

@@ -304,3 +304,36 @@ func TestCancelled(t *testing.T) {
 		t.Errorf("WriteTar = %v, want context.Canceled", err)
 	}
 }
+
+// A directory may have been the upper or the layer of a mount: what overlayfs
+// wrote there would come alive again under an unpacked image.
+func TestOverlayXattrsOfAPlainTree(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.Mkdir(root+"/d", 0o755))
+	for _, name := range []string{"user.overlay.opaque", "user.overlay.overlay.x", "user.kept"} {
+		if err := unix.Setxattr(root+"/d", name, []byte("y"), 0); err != nil {
+			t.Skipf("the file system has no extended attributes: %v", err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		must(t, unix.Setxattr(root+"/d", "trusted.overlay.opaque", []byte("y"), 0))
+	}
+	tree, err := Whole(root, Options{})
+	must(t, err)
+	defer tree.Close()
+	var out bytes.Buffer
+	must(t, tree.WriteTar(t.Context(), &out, WriteOptions{}))
+	archive := tar.NewReader(&out)
+	_, err = archive.Next()
+	must(t, err)
+	hdr, err := archive.Next()
+	must(t, err)
+	for key := range hdr.PAXRecords {
+		if strings.HasPrefix(key, "SCHILY.xattr.") && key != "SCHILY.xattr.user.kept" {
+			t.Errorf("%s carries %s", hdr.Name, key)
+		}
+	}
+	if hdr.PAXRecords["SCHILY.xattr.user.kept"] != "y" {
+		t.Errorf("%s has lost user.kept: %v", hdr.Name, hdr.PAXRecords)
+	}
+}
