@@ -58,6 +58,9 @@ func OpenOutput(name string) (*Output, error) {
 	return o, nil
 }
 
+// Streams reports whether it is a pipe or a device.
+func (o *Output) Streams() bool { return o.temp == nil }
+
 // resolve finds where the name leads, as open(2) with O_CREAT would: also by a
 // link to what is not there yet.
 func resolve(name string) (string, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -20,14 +19,38 @@ import (
 type archiveOutput struct {
 	// file is set for a regular file, and allows writing at any offset.
 	file *os.File
-	// temp is that file on its way to its name.
-	temp *durable.TempFile
 	// stream is set for everything else.
 	stream io.Writer
-	// target is the path of the file.
-	target string
-	// closer closes a fifo or device.
-	closer io.Closer
+	// named is either of them, but for standard output.
+	named     *durable.Output
+	published bool
+}
+
+// createArchive opens the archive, and remembers it for undo.
+func (r *archiveRef) createArchive() (*archiveOutput, error) {
+	var err error
+	r.out, err = r.copier.createArchive(r.path)
+	return r.out, err
+}
+
+// undo gives an archive's place back what it had. What went into a stream is
+// gone.
+func (r *archiveRef) undo(context.Context) error {
+	if r.out == nil || r.out.named == nil {
+		return nil
+	}
+	if err := errors.Join(r.out.named.Undo(), r.out.named.Drop()); err != nil {
+		return fmt.Errorf("take back archive %s: %w", r.path, err)
+	}
+	return nil
+}
+
+// settle drops what undo would need.
+func (r *archiveRef) settle() error {
+	if r.out == nil || r.out.named == nil {
+		return nil
+	}
+	return r.out.named.Drop()
 }
 
 // createArchive opens the target for writing. What is there already stays
@@ -36,33 +59,16 @@ func (c *Copier) createArchive(name string) (*archiveOutput, error) {
 	if name == "-" {
 		return c.stdoutArchive()
 	}
-	info, err := os.Stat(name)
+	named, err := durable.OpenOutput(name)
 	switch {
-	case err == nil && info.IsDir():
+	case errors.Is(err, unix.EISDIR):
 		return nil, fault.Usage("%s is a directory, not an archive", name)
-	case err == nil && !info.Mode().IsRegular():
-		f, err := os.OpenFile(name, os.O_WRONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open archive: %w", err)
-		}
-		return &archiveOutput{stream: f, closer: f}, nil
-	case err != nil && !errors.Is(err, os.ErrNotExist):
+	case err != nil:
 		return nil, fmt.Errorf("create archive: %w", err)
+	case named.Streams():
+		return &archiveOutput{stream: named, named: named}, nil
 	}
-	// Through a symbolic link, the file it names is what gets replaced.
-	target, err := filepath.EvalSymlinks(name)
-	if errors.Is(err, os.ErrNotExist) {
-		target, err = filepath.Abs(name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("create archive: %w", err)
-	}
-	durable.Sweep(filepath.Dir(target))
-	f, err := durable.Temp(filepath.Dir(target))
-	if err != nil {
-		return nil, fmt.Errorf("create archive: %w", err)
-	}
-	return &archiveOutput{file: f.File, temp: f, target: target}, nil
+	return &archiveOutput{file: named.File, named: named}, nil
 }
 
 // stdoutArchive streams to standard output, which must not be a terminal. A
@@ -84,56 +90,24 @@ func (o *archiveOutput) streams() bool { return o.file == nil }
 
 // publish gives a file its name, durably.
 func (o *archiveOutput) publish(ctx context.Context) error {
-	if o.file == nil {
-		if o.closer != nil {
-			return o.closer.Close()
-		}
+	if o.named == nil {
 		return nil
 	}
 	err := context.Cause(ctx)
 	if err == nil {
-		err = o.keepMode()
-	}
-	if err == nil {
-		err = o.file.Sync()
-	}
-	if err == nil {
-		err = o.temp.Rename(o.target)
+		err = o.named.Publish()
 	}
 	if err != nil {
-		return fmt.Errorf("write archive %s: %w", o.target, err)
+		return fmt.Errorf("write archive: %w", err)
 	}
-	if err := o.discard(); err != nil {
-		return fmt.Errorf("write archive %s: %w", o.target, err)
-	}
-	return durable.SyncDir(filepath.Dir(o.target))
-}
-
-// keepMode gives the file the mode of the one that it replaces; a new file has
-// the mode it was made with.
-func (o *archiveOutput) keepMode() error {
-	info, err := os.Stat(o.target)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return o.file.Chmod(info.Mode().Perm())
+	o.published = true
+	return nil
 }
 
 // discard drops what was not published.
 func (o *archiveOutput) discard() error {
-	switch {
-	case o.file != nil:
-		o.file = nil
-		return o.temp.Drop()
-	case o.closer != nil:
-		c := o.closer
-		o.closer = nil
-		if err := c.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-			return err
-		}
+	if o.named == nil || o.published {
+		return nil
 	}
-	return nil
+	return o.named.Drop()
 }

@@ -420,8 +420,11 @@ func (j *job) result(raw []byte, chosen *selection) (*Result, error) {
 	if d, ok := j.destination.(interface{ undo(context.Context) error }); ok {
 		result.undo = d.undo
 	}
-	if dir, ok := j.dst.ref.(*dirRef); ok {
-		result.undo, result.settle = dir.undo, dir.settle
+	if r, ok := j.dst.ref.(interface {
+		undo(ctx context.Context) error
+		settle() error
+	}); ok {
+		result.undo, result.settle = r.undo, r.settle
 	}
 	return result, nil
 }

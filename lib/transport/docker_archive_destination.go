@@ -47,7 +47,7 @@ func (j *job) save(ctx context.Context, instance *digest.Digest, sys *types.Syst
 			return nil, false, nil
 		}
 	}
-	out, err := j.copier.createArchive(dst.path)
+	out, err := dst.createArchive()
 	if err != nil {
 		return nil, false, err
 	}

@@ -24,7 +24,7 @@ func (r *archiveRef) NewImageDestination(ctx context.Context, sys *types.SystemC
 	if r.kind == dockerArchive {
 		return r.libraryDocker(ctx, sys)
 	}
-	out, err := r.copier.createArchive(r.path)
+	out, err := r.createArchive()
 	if err != nil {
 		return nil, err
 	}

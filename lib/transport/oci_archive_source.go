@@ -28,6 +28,8 @@ type archiveRef struct {
 	// name is what stands behind the path: a tag, @INDEX, or nothing.
 	name string
 	kind archiveKind
+	// out is set once the archive has been opened for writing.
+	out *archiveOutput
 }
 
 type archiveKind int

@@ -204,8 +204,8 @@ func (r *Result) Bytes() int64 {
 
 // Undo takes back what the copy made, when nobody has learned of it: the tag of
 // a layout gets back what it named before, a layout that was made for the copy
-// goes, and so does an image in a directory, which gets back the one that it
-// had. What has been pushed or written elsewhere stays.
+// goes, and so does an image in a directory or an archive in a file, which give
+// way to what was there. What has been pushed or written elsewhere stays.
 func (r *Result) Undo(ctx context.Context) error {
 	if r.undo == nil {
 		return nil
