@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,9 @@ type runner struct {
 	mu      sync.Mutex // of what jobs tell of their copies in turn
 	records *pipe.Writer
 	digests *digestFile
+
+	// outcome is what --keep-going went past.
+	outcome failures
 }
 
 // copy copies one image and prints its record.
@@ -183,7 +187,7 @@ func (r *runner) lines(yield func(transport.Pair) error) error {
 	}
 	in := bufio.NewReaderSize(r.inv.In, maxLine)
 	for n := 1; ; n++ {
-		line, err := in.ReadSlice(end)
+		line, err := readLine(in, end)
 		switch {
 		case errors.Is(err, io.EOF) && len(line) == 0 && n == 1:
 			return fault.Hint(pipe.ErrNothing, "the lines of a batch are SRC<tab>DST")
@@ -194,14 +198,52 @@ func (r *runner) lines(yield func(transport.Pair) error) error {
 		case err != nil:
 			return fmt.Errorf("line %d on standard input: %w", n, err)
 		}
-		src, dst, ok := strings.Cut(string(line[:len(line)-1]), "\t")
-		if !ok || src == "" || dst == "" || strings.Contains(dst, "\t") {
-			return fault.Usage("line %d on standard input, %.80q, is not SRC<tab>DST", n, line)
+		pair, err := pairOf(line)
+		if err == nil {
+			err = yield(pair)
+		} else {
+			err = r.past(fmt.Errorf("line %d on standard input: %w", n, err))
 		}
-		if err := yield(transport.Pair{Source: src, Destination: dst}); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// readLine reads a line with its end. Of one that is too long it returns the
+// beginning, and reads the rest.
+func readLine(in *bufio.Reader, end byte) ([]byte, error) {
+	line, err := in.ReadSlice(end)
+	if errors.Is(err, bufio.ErrBufferFull) {
+		line = bytes.Clone(line)
+	}
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = in.ReadSlice(end)
+	}
+	return line, err
+}
+
+// pairOf takes apart a line with its end.
+func pairOf(line []byte) (transport.Pair, error) {
+	if len(line) == maxLine {
+		return transport.Pair{}, fault.Usage("it has more than %d bytes", maxLine-1)
+	}
+	src, dst, ok := strings.Cut(string(line[:len(line)-1]), "\t")
+	if !ok || src == "" || dst == "" || strings.Contains(dst, "\t") {
+		return transport.Pair{}, fault.Usage("%.80q is not SRC<tab>DST", line)
+	}
+	return transport.Pair{Source: src, Destination: dst}, nil
+}
+
+// past goes past a failure with --keep-going: it reports and counts it.
+func (r *runner) past(err error) error {
+	if !r.inv.Bool("keep-going") {
+		return err
+	}
+	r.progress.clear()
+	r.inv.Log.Warn("%v", err)
+	r.outcome.add(err)
+	return nil
 }
 
 // many copies each pair that feed yields, --jobs at once. The first failure
@@ -209,24 +251,20 @@ func (r *runner) lines(yield func(transport.Pair) error) error {
 func (r *runner) many(ctx context.Context, feed func(yield func(transport.Pair) error) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, r.inv.Int("jobs")))
-	var outcome failures
 	err := feed(func(p transport.Pair) error {
 		group.Go(func() error {
 			err := r.copy(ctx, p.Source, p.Destination)
-			if err == nil || !r.inv.Bool("keep-going") || ctx.Err() != nil {
+			if err == nil || ctx.Err() != nil {
 				return err
 			}
-			r.progress.clear()
-			r.inv.Log.Warn("%v", err)
-			outcome.add(err)
-			return nil
+			return r.past(err)
 		})
 		return context.Cause(ctx)
 	})
 	if waited := group.Wait(); waited != nil {
 		err = waited
 	}
-	return errors.Join(err, outcome.sum())
+	return errors.Join(err, r.outcome.sum())
 }
 
 // failures are what --keep-going went past.
