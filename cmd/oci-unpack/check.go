@@ -11,7 +11,9 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/confine"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/mtree"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
@@ -30,7 +32,7 @@ func checkBundles(ctx context.Context, inv *cli.Invocation) error {
 		if path == "" {
 			path = rec.Name()
 		}
-		diffs, err := checkBundle(ctx, path)
+		diffs, err := checkBundle(ctx, inv, path)
 		if err != nil {
 			return err
 		}
@@ -43,7 +45,7 @@ func checkBundles(ctx context.Context, inv *cli.Invocation) error {
 	return err
 }
 
-func checkBundle(ctx context.Context, path string) ([]mtree.Difference, error) {
+func checkBundle(ctx context.Context, inv *cli.Invocation, path string) ([]mtree.Difference, error) {
 	b, err := bundle.Find(path)
 	if err != nil {
 		return nil, err
@@ -52,12 +54,41 @@ func checkBundle(ctx context.Context, path string) ([]mtree.Difference, error) {
 	if err != nil {
 		return nil, err
 	}
+	if os.Geteuid() == 0 {
+		return compare(ctx, b.Rootfs(), manifest)
+	}
+	uids, gids, err := ownersOf(b)
+	if err != nil {
+		return nil, err
+	}
+	child := confine.Child{
+		Name: programName(), Dir: b.Dir, Stderr: inv.Err, UIDs: uids, GIDs: gids,
+		NoWall: func(reason error) { inv.Log.Detail("comparing without a user namespace: %v", reason) },
+	}
+	var r report
+	err = child.Run(ctx, job{Check: filepath.Base(manifest)}, &r)
+	return r.Differences, err
+}
+
+func compare(ctx context.Context, rootfs, manifest string) ([]mtree.Difference, error) {
 	f, err := os.Open(manifest)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return mtree.Compare(ctx, b.Rootfs(), f)
+	return mtree.Compare(ctx, rootfs, f)
+}
+
+// ownersOf returns the maps of a bundle whose files belong to subordinate ids.
+func ownersOf(b *bundle.Bundle) (uids, gids idmap.Map, err error) {
+	state, err := b.State()
+	switch {
+	case errors.Is(err, fault.ErrNotFound):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	return state.UIDMap, state.GIDMap, nil
 }
 
 // manifestOf finds the manifest of the image that the bundle is at now: the one

@@ -17,6 +17,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/confine"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+	"github.com/oci-plumbing/oci-plumbing/lib/mtree"
 )
 
 // job is what the confined process does: it unpacks the layers into a
@@ -31,6 +32,10 @@ type job struct {
 	// Discard asks to remove what an earlier job has made instead. Where its
 	// files belong to mapped ids, only a process that has these ids can.
 	Discard bool `json:"discard,omitempty"`
+	// Check asks to compare the rootfs with this manifest instead. Where files
+	// belong to mapped ids, or their owner may not read them, only a process
+	// that is root over these can.
+	Check string `json:"check,omitempty"`
 }
 
 // report is its answer.
@@ -39,6 +44,7 @@ type report struct {
 	Skipped      int                  `json:"skipped,omitempty"`
 	Restarted    bool                 `json:"restarted,omitempty"`
 	Totals       []layer.Total        `json:"totals,omitempty"`
+	Differences  []mtree.Difference   `json:"differences,omitempty"`
 }
 
 // message is what it says meanwhile.
@@ -53,8 +59,12 @@ func unpackConfined(ctx context.Context, raw json.RawMessage, send func(any)) (a
 	if err := json.Unmarshal(raw, &j); err != nil {
 		return nil, fmt.Errorf("read the job: %w", err)
 	}
-	if j.Discard {
+	switch {
+	case j.Discard:
 		return report{}, discard()
+	case j.Check != "":
+		diffs, err := compare(ctx, bundle.RootfsDir, j.Check)
+		return report{Differences: diffs}, err
 	}
 	// Only here, in a process of its own, may the umask be changed: files
 	// then get their mode by being made.

@@ -9,9 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 	ispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -20,6 +17,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
+	"github.com/oci-plumbing/oci-plumbing/lib/strictjson"
 )
 
 // SchemaVersion is the version of the State that this package writes.
@@ -81,15 +79,11 @@ type Placeholder struct {
 	Minor uint32 `json:"minor"`
 }
 
-// MarshalJSON implements [json.Marshaler]. A path that is not UTF-8, which JSON
-// cannot hold, is quoted as in Go; so is one that looks like it.
+// MarshalJSON implements [json.Marshaler].
 func (p Placeholder) MarshalJSON() ([]byte, error) {
 	type plain Placeholder
-	out := plain(p)
-	if !utf8.ValidString(p.Path) || strings.HasPrefix(p.Path, `"`) {
-		out.Path = strconv.Quote(p.Path)
-	}
-	return json.Marshal(out)
+	p.Path = strictjson.Quote(p.Path)
+	return json.Marshal(plain(p))
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -98,9 +92,7 @@ func (p *Placeholder) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*plain)(p)); err != nil {
 		return err
 	}
-	if path, err := strconv.Unquote(p.Path); err == nil && p.Path[0] == '"' {
-		p.Path = path
-	}
+	p.Path = strictjson.Unquote(p.Path)
 	return nil
 }
 

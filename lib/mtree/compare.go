@@ -3,6 +3,7 @@ package mtree
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/strictjson"
 )
 
 // Difference is a file that is not as the manifest says.
@@ -23,7 +25,24 @@ type Difference struct {
 	Keywords []Keyword `json:"keywords,omitempty"`
 }
 
-// Keyword is one property that differs.
+// MarshalJSON implements [json.Marshaler].
+func (d Difference) MarshalJSON() ([]byte, error) {
+	type plain Difference
+	d.Path = strictjson.Quote(d.Path)
+	return json.Marshal(plain(d))
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (d *Difference) UnmarshalJSON(data []byte) error {
+	type plain Difference
+	if err := json.Unmarshal(data, (*plain)(d)); err != nil {
+		return err
+	}
+	d.Path = strictjson.Unquote(d.Path)
+	return nil
+}
+
+// Keyword is one property that differs, as text.
 type Keyword struct {
 	Name string `json:"name"`
 	Want string `json:"want"`
@@ -85,7 +104,7 @@ func differ(want, got *Entry) []Keyword {
 			check("sha256digest", hex.EncodeToString(want.SHA256[:]), hex.EncodeToString(got.SHA256[:]))
 		}
 	case Symlink:
-		check("link", want.Link, got.Link)
+		check("link", strictjson.Quote(want.Link), strictjson.Quote(got.Link))
 	case Char, Block:
 		if want.Major != 0 || want.Minor != 0 {
 			check("device", fmt.Sprintf("%d,%d", want.Major, want.Minor), fmt.Sprintf("%d,%d", got.Major, got.Minor))
