@@ -110,7 +110,9 @@ func (s *dirSwap) undo(ctx context.Context) error {
 	if err := s.restore(); err != nil || !s.fresh {
 		return err
 	}
-	return os.Remove(s.dir)
+	// It stays where others have put something meanwhile.
+	unmake([]string{s.dir})
+	return nil
 }
 
 // restore brings back what was there, and removes what came.
