@@ -231,6 +231,12 @@ func (c *comparison) metadata(p *place, rec *mtree.Entry, e *entry, old *Stat) (
 		return nil, fault.Refused("mtree manifest: %q has no sha256digest", e.name)
 	}
 	node.hashed, node.digest = true, rec.SHA256
+	if e.stat.Size == 0 {
+		if rec.SHA256 != emptyDigest {
+			node.Kind, node.content = Changed, true
+		}
+		return node, nil
+	}
 	f, err := openRegular(p.directory, e.name, &node.Stat)
 	if err != nil {
 		return nil, err
@@ -258,7 +264,7 @@ func (c *comparison) sameOther(p *place, rec *mtree.Entry, e *entry) (bool, erro
 	case rec.Type != mtree.File && rec.Type != mtree.Dir:
 		return true, nil
 	}
-	now, err := xattrsAt(p.fd, e.name)
+	now, err := p.xattrs(e.name)
 	if err != nil {
 		return false, p.changed(e.name, err)
 	}

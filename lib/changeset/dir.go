@@ -29,8 +29,10 @@ type directory struct {
 	depth    int
 	// perm is the mode to go back to when the directory is left, and its
 	// owner had to grant himself the rights to look into it.
-	perm    uint32
-	widened bool
+	perm uint32
+	wide bool
+	// widenings are those of all files of the tree.
+	widenings widenings
 }
 
 // openRoot opens the top of a walk. The path is the caller's own and may lead
@@ -50,7 +52,7 @@ func openRoot(path string) (*directory, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), unix.Close(fd))
 	}
-	return &directory{fd: fd, dev: st.Dev, ino: st.Ino}, nil
+	return &directory{fd: fd, dev: st.Dev, ino: st.Ino, widenings: make(widenings)}, nil
 }
 
 // enter opens the subdirectory name, which must still be the inode that want
@@ -67,7 +69,7 @@ func (d *directory) enter(name string, want *Stat) (*directory, error) {
 	if err != nil || st.Dev != want.Dev || st.Ino != want.Ino {
 		return nil, errors.Join(d.changed(name, err), unix.Close(fd))
 	}
-	child := &directory{parent: d, name: name, fd: fd, dev: st.Dev, ino: st.Ino, depth: d.depth + 1}
+	child := &directory{parent: d, name: name, fd: fd, dev: st.Dev, ino: st.Ino, depth: d.depth + 1, widenings: d.widenings}
 	if err := child.widen(&st); err != nil {
 		return nil, errors.Join(d.changed(name, err), unix.Close(fd))
 	}
@@ -81,7 +83,7 @@ func (d *directory) widen(st *Stat) error {
 	if st.Perm()&need == need || os.Geteuid() == 0 || st.UID != uint32(os.Geteuid()) {
 		return nil
 	}
-	d.perm, d.widened = st.Perm(), true
+	d.perm, d.wide = st.Perm(), true
 	return unix.Fchmod(d.fd, st.Perm()|need)
 }
 
@@ -112,7 +114,7 @@ func (d *directory) leave() error {
 		err = p.reopen(d.fd)
 	}
 	if d.fd >= 0 {
-		if d.widened {
+		if d.wide {
 			err = errors.Join(err, unix.Fchmod(d.fd, d.perm))
 		}
 		err = errors.Join(err, unix.Close(d.fd))
@@ -209,27 +211,6 @@ func openDirAt(dirfd int, name string) (int, error) {
 	}
 	defer unix.Close(handle)
 	return widened(handle, 0o700, open)
-}
-
-// widened calls open while the file of the handle also has the permission bits
-// more, which its owner may give himself.
-func widened(handle int, more uint32, open func() (int, error)) (int, error) {
-	st, err := statAt(handle, "")
-	if err != nil {
-		return -1, err
-	}
-	if st.UID != uint32(os.Geteuid()) || st.Type() == unix.S_IFLNK {
-		return -1, unix.EACCES
-	}
-	self := fmt.Sprintf("/proc/self/fd/%d", handle)
-	if err := unix.Chmod(self, st.Perm()|more); err != nil {
-		return -1, err
-	}
-	fd, err := retry(open)
-	if back := unix.Chmod(self, st.Perm()); back != nil && err == nil {
-		return -1, errors.Join(fmt.Errorf("restore mode %#o: %w", st.Perm(), back), unix.Close(fd))
-	}
-	return fd, err
 }
 
 // retry calls again after EINTR.

@@ -13,19 +13,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// emptyDigest is that of an empty file, which nobody needs the right to read.
+var emptyDigest = sha256.Sum256(nil)
+
 // openRegular opens the regular file name of d for reading, when it is still
 // the file that want describes. The handle comes first, so that a fifo or a
 // device put in its place is never opened.
 func openRegular(d *directory, name string, want *Stat) (*os.File, error) {
-	handle, err := retry(func() (int, error) {
-		return unix.Openat(d.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	})
+	handle, err := d.handle(name)
 	if err != nil {
 		return nil, d.changed(name, fmt.Errorf("open: %w", err))
 	}
 	defer unix.Close(handle)
 	st, err := statAt(handle, "")
-	if err != nil || !st.sameInode(want) || st.Type() != unix.S_IFREG {
+	if err != nil || !d.widenings.same(&st, want) || st.Type() != unix.S_IFREG {
 		return nil, d.changed(name, err)
 	}
 	self := fmt.Sprintf("/proc/self/fd/%d", handle)
@@ -33,11 +34,11 @@ func openRegular(d *directory, name string, want *Stat) (*os.File, error) {
 	if errors.Is(err, unix.EACCES) {
 		// The owner lacks the right to read (mode 0000). Widening the
 		// mode for a moment moves the ctime, and nothing else.
-		fd, err = widened(handle, 0o400, func() (int, error) {
+		fd, err = d.widened(handle, func() (int, error) {
 			return unix.Open(self, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		})
 		if err == nil {
-			st, err = statAt(handle, "")
+			st, err = statAt(fd, "")
 			want.Ctime = st.Ctime
 		}
 	}

@@ -240,7 +240,7 @@ func (u *upperWalk) marks(p *place, e *entry) (map[string]string, error) {
 	if kind := e.stat.Type(); kind != unix.S_IFDIR && kind != unix.S_IFREG {
 		return nil, nil
 	}
-	xattrs, err := xattrsAt(p.fd, e.name)
+	xattrs, err := p.xattrs(e.name)
 	if err != nil {
 		return nil, p.changed(e.name, err)
 	}
@@ -360,11 +360,11 @@ func (u *upperWalk) sameFile(l level, e *entry, below *found) (bool, error) {
 	if parent != below.at.fd {
 		defer unix.Close(parent)
 	}
-	x, err := xattrsAt(l.fd, e.name)
+	x, err := l.xattrs(e.name)
 	if err != nil {
 		return false, l.changed(e.name, err)
 	}
-	y, err := xattrsAt(parent, base)
+	y, err := low.xattrs(base)
 	if err != nil || !maps.Equal(u.overlay.strip(x), u.overlay.strip(y)) {
 		return false, err
 	}

@@ -168,7 +168,7 @@ func (w *layerWriter) file(dir *directory, n *Node, path string) error {
 		return w.device(hdr, device)
 	}
 	// What was read by name must have been of the file that was compared.
-	if st, err := statAt(dir.fd, n.Name); err != nil || !st.sameInode(&n.Stat) {
+	if st, err := statAt(dir.fd, n.Name); err != nil || !dir.widenings.same(&st, &n.Stat) {
 		return dir.changed(n.Name, err)
 	}
 	switch n.Stat.Type() {
@@ -217,6 +217,10 @@ func (w *layerWriter) hardLink(dir *directory, n *Node, path string, first linke
 }
 
 func (w *layerWriter) regular(dir *directory, n *Node, hdr *tar.Header, path string) error {
+	if n.Stat.Size == 0 {
+		hdr.Typeflag, n.digest, n.hashed = tar.TypeReg, emptyDigest, true
+		return w.write(hdr, path)
+	}
 	f, err := openRegular(dir, n.Name, &n.Stat)
 	if err != nil {
 		return err
@@ -280,7 +284,7 @@ func (w *layerWriter) owner(dir *directory, name, path string, n *Node) (uid, gi
 	if gid, err = w.opt.GIDMap.ToContainer(n.Stat.GID); err != nil {
 		return 0, 0, nil, fmt.Errorf("%s: group: %w", clip(path), err)
 	}
-	if xattrs, err = xattrsAt(dir.fd, name); err != nil {
+	if xattrs, err = dir.xattrs(name); err != nil {
 		return 0, 0, nil, dir.changed(name, err)
 	}
 	n.xattrs = maps.Clone(xattrs)
