@@ -31,7 +31,12 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, staging.Discard()) }()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.empty(ctx, inv, staging.Dir))
+		}
+		err = errors.Join(err, staging.Discard())
+	}()
 	rootfs := bundle.RootfsDir
 	if p.rootfsOnly {
 		rootfs = "."
@@ -62,7 +67,7 @@ func makeBundle(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 	}
 	p.summary(inv, made)
 	if err := inv.Records().Write(p.record(final)); err != nil {
-		return errors.Join(err, staging.Retract())
+		return errors.Join(err, p.empty(ctx, inv, final), staging.Retract())
 	}
 	return nil
 }

@@ -66,8 +66,10 @@ func checkBundle(ctx context.Context, inv *cli.Invocation, path string) ([]mtree
 		NoWall: func(reason error) { inv.Log.Detail("comparing without a user namespace: %v", reason) },
 	}
 	var r report
-	err = child.Run(ctx, job{Check: filepath.Base(manifest)}, &r)
-	return r.Differences, err
+	if err := child.Run(ctx, job{Check: filepath.Base(manifest)}, &r); err != nil {
+		return nil, fmt.Errorf("bundle %s: %w", b.Dir, err)
+	}
+	return r.Differences, nil
 }
 
 func compare(ctx context.Context, rootfs, manifest string) ([]mtree.Difference, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -112,9 +113,10 @@ func sendProgress(send func(any)) func(int64) {
 	}
 }
 
-func holdsAnything(dir string) bool {
+// mayHoldAnything also of a directory that only the confined process can read.
+func mayHoldAnything(dir string) bool {
 	entries, err := os.ReadDir(dir)
-	return err == nil && len(entries) > 0
+	return len(entries) > 0 || errors.Is(err, fs.ErrPermission)
 }
 
 // discard empties the directory of the process.
@@ -124,6 +126,17 @@ func discard() error {
 		err = errors.Join(err, bundle.RemoveAll(e.Name()))
 	}
 	return err
+}
+
+// empty has the confined process remove what is in the directory. Root can do
+// that without.
+func (p *plan) empty(ctx context.Context, inv *cli.Invocation, dir string) error {
+	if os.Geteuid() == 0 || !mayHoldAnything(dir) {
+		return nil
+	}
+	child := confine.Child{Name: programName(), Dir: dir, Stderr: inv.Err, UIDs: p.options.UIDMap, GIDs: p.options.GIDMap}
+	// The context is done, perhaps; the clearing up is not.
+	return child.Run(context.WithoutCancel(ctx), job{Discard: true}, &report{})
 }
 
 // programName is what the confined process is called in lists of processes.
@@ -156,10 +169,6 @@ func (p *plan) runConfined(ctx context.Context, inv *cli.Invocation, dir, rootfs
 	}
 	var r report
 	err := child.Run(ctx, j, &r)
-	if err != nil && !p.options.Existing && os.Geteuid() != 0 && holdsAnything(dir) {
-		// The context is done, perhaps; the clearing up is not.
-		err = errors.Join(err, child.Run(context.WithoutCancel(ctx), job{Discard: true}, &r))
-	}
 	if err == nil && r.Skipped > 0 {
 		inv.Log.Detail("%d files were not written, since a higher layer replaces or removes them", r.Skipped)
 	}

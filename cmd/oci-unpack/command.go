@@ -60,7 +60,12 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 		p.ahead = confine.StartAhead(ctx, programName(), inv.Err)
 		defer p.ahead.Close()
 	}
+	records := 0
 	return inv.EachInput(inv.Operand(0), func(rec pipe.Record) error {
+		records++
+		if records > 1 && p.tar != "" {
+			return inv.Usage("--tar %s holds one image, and standard input names more", p.tar)
+		}
 		p := p
 		if err := p.setImage(ctx, rec); err != nil {
 			return err

@@ -161,6 +161,9 @@ func writeImages(t *testing.T, dir string) {
 		testimage.File("cap", "c", testimage.Owner(5, 5), testimage.Xattr("security.capability", "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")),
 	}}})
 	testimage.Write(t, dir, "bytes", testimage.Image{Layers: [][]testimage.Entry{{testimage.Char("n\xffu", 1, 3)}}})
+	testimage.Write(t, dir, "private", testimage.Image{Layers: [][]testimage.Entry{{
+		testimage.Dir(".", testimage.Mode(0o700)), testimage.File("f", "f"),
+	}}})
 	writeLocked(t, dir)
 }
 
