@@ -31,6 +31,7 @@ type draft struct {
 	layers   []layerOf // of the finished image, lowest first
 	edited   bool
 	raw      []byte // the finished config
+	final    *ispec.Image
 	config   ispec.Descriptor
 }
 
@@ -348,10 +349,10 @@ func (d *draft) storeConfig(ctx context.Context, l *layout.Layout) error {
 	if len(d.raw) > layout.MaxDocument {
 		return fault.Refused("the image config would have %d bytes, more than %d", len(d.raw), layout.MaxDocument)
 	}
-	if _, err := layout.DecodeConfig(d.raw, d.descriptors()); err != nil {
+	var err error
+	if d.final, err = layout.DecodeConfig(d.raw, d.descriptors()); err != nil {
 		return fmt.Errorf("the new image: %w", err)
 	}
-	var err error
 	d.config, err = l.PutBytes(ctx, mediaType, d.raw)
 	return err
 }

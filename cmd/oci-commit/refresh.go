@@ -16,6 +16,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
+	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
 
 // refresh makes the bundle's record say that what was committed is in the
@@ -23,10 +24,11 @@ import (
 // to take that back, and what is left to do when all has gone well.
 //
 // A ready archive and a squash are not in the rootfs as the record describes
-// it, so that after them the record stays.
+// it, so that after them the record stays. Where no changes were looked for, the
+// next commit finds them still, and stacks them on the new image.
 func (c *commit) refresh(ctx context.Context, s *source, d *draft, desc ispec.Descriptor, tree *changeset.Tree) (undo func() error, done func(), err error) {
 	nothing := func() error { return nil }
-	if s.bundle == nil || tree == nil || c.inv.Bool("no-refresh") || c.inv.Bool("squash") || len(c.inv.StringSlice("layer")) > 0 {
+	if s.bundle == nil || c.inv.Bool("no-refresh") || c.inv.Bool("squash") || len(c.inv.StringSlice("layer")) > 0 {
 		return nothing, func() {}, nil
 	}
 	r := &refresher{bundle: s.bundle, saved: make(map[string]*savedFile)}
@@ -110,12 +112,10 @@ func (r *refresher) done() {
 // upper records what of the upper is in the image now. The mount itself, and
 // so the rest of the record, stays as it is.
 func (r *refresher) upper(s *source, _ *draft, desc ispec.Descriptor, tree *changeset.Tree) error {
-	var record bytes.Buffer
-	if err := tree.Record(&record, ""); err != nil {
-		return err
-	}
-	if err := r.write(changeset.SnapshotFile, record.Bytes(), 0o600); err != nil {
-		return err
+	if tree != nil {
+		if err := r.record(tree, ""); err != nil {
+			return err
+		}
 	}
 	if err := r.save(bundle.StateFile); err != nil {
 		return err
@@ -125,34 +125,55 @@ func (r *refresher) upper(s *source, _ *draft, desc ispec.Descriptor, tree *chan
 	return r.bundle.WriteState(&state)
 }
 
-// rootfs writes the manifest of the rootfs as it was committed, and makes the
-// new image the bundle's.
-func (r *refresher) rootfs(ctx context.Context, s *source, d *draft, desc ispec.Descriptor, tree *changeset.Tree) error {
-	old, err := s.manifest()
-	if err != nil {
+// record notes which files are as they were committed.
+func (r *refresher) record(tree *changeset.Tree, key string) error {
+	var record bytes.Buffer
+	if err := tree.Record(&record, key); err != nil {
 		return err
 	}
+	return r.write(changeset.SnapshotFile, record.Bytes(), 0o600)
+}
+
+// manifest writes the manifest of the rootfs as it was committed, under the
+// name that belongs to the new image.
+func (r *refresher) manifest(ctx context.Context, s *source, name string, tree *changeset.Tree) error {
 	oldPath, err := s.mtree()
+	if tree == nil && errors.Is(err, fault.ErrNotFound) {
+		return nil // unpacked without one
+	}
 	if err != nil {
-		return err
-	}
-	var manifest, record bytes.Buffer
-	if err := tree.WriteManifest(ctx, old, &manifest); err != nil {
-		return err
-	}
-	sum := sha256.Sum256(manifest.Bytes())
-	if err := tree.Record(&record, hex.EncodeToString(sum[:])); err != nil {
-		return err
-	}
-	name := bundle.MtreeName(desc)
-	if err := r.write(name, manifest.Bytes(), 0o644); err != nil {
-		return err
-	}
-	if err := r.write(changeset.SnapshotFile, record.Bytes(), 0o600); err != nil {
 		return err
 	}
 	if filepath.Base(oldPath) != name {
 		r.old = oldPath
+	}
+	if tree == nil {
+		same, err := os.ReadFile(oldPath)
+		if err != nil {
+			return err
+		}
+		return r.write(name, same, 0o644)
+	}
+	old, err := s.manifest()
+	if err != nil {
+		return err
+	}
+	var manifest bytes.Buffer
+	if err := tree.WriteManifest(ctx, old, &manifest); err != nil {
+		return err
+	}
+	if err := r.write(name, manifest.Bytes(), 0o644); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(manifest.Bytes())
+	return r.record(tree, hex.EncodeToString(sum[:]))
+}
+
+// rootfs makes the new image the bundle's.
+func (r *refresher) rootfs(ctx context.Context, s *source, d *draft, desc ispec.Descriptor, tree *changeset.Tree) error {
+	name := bundle.MtreeName(desc)
+	if err := r.manifest(ctx, s, name, tree); err != nil {
+		return err
 	}
 	if s.umoci != nil {
 		if err := r.save(bundle.UmociFile); err != nil {
@@ -175,7 +196,7 @@ func (r *refresher) rootfs(ctx context.Context, s *source, d *draft, desc ispec.
 func (d *draft) state(old *bundle.State, desc ispec.Descriptor, manifest string) *bundle.State {
 	state := *old
 	state.Reference = d.commit.dst.String()
-	state.Manifest, state.Config, state.ImageConfig = desc, d.config, d.raw
+	state.Manifest, state.Config, state.ImageConfig, state.Platform = desc, d.config, d.raw, &d.final.Platform
 	if state.Mtree != "" {
 		state.Mtree = manifest
 	}
