@@ -322,7 +322,7 @@ func (j *job) mayBeSigned() bool {
 	}
 	if j.src.transport == "dir" {
 		entries, err := os.ReadDir(j.src.name)
-		return err != nil || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return strings.Contains(e.Name(), "signature-") })
+		return err != nil || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return isSignature(e.Name()) })
 	}
 	return j.src.transport == "docker"
 }

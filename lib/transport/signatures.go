@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"go.podman.io/image/v5/signature"
 	"go.podman.io/image/v5/types"
@@ -131,7 +133,8 @@ func (d *registriesD) attachments(ref types.ImageReference) bool {
 // allowed to write its signature.
 func (j *job) canSign(sys *types.SystemContext) error {
 	r, ok := j.dst.ref.(*registryRef)
-	if !ok || !j.copier.options.Sign.wanted() {
+	o := &j.copier.options
+	if !ok || !o.Sign.wanted() && (o.RemoveSignatures || !j.hasSigstore()) {
 		return nil
 	}
 	config, err := readRegistriesD(sys)
@@ -145,3 +148,26 @@ func (j *job) canSign(sys *types.SystemContext) error {
 	return fault.Hint(fmt.Errorf("registries.d does not allow signatures to be written to %s", r.named.Name()),
 		"allow it: echo 'docker: {%q: {use-sigstore-attachments: true}}' >%s", r.named.Name(), filepath.Join(dir, "signatures.yaml"))
 }
+
+// sigstoreMark begins the files of the transport dir that hold a sigstore
+// signature, and not one of another kind.
+const sigstoreMark = "\x00sigstore-json\n"
+
+// hasSigstore reports whether the source is a directory with signatures of
+// sigstore; of a registry's one learns only by reading them.
+func (j *job) hasSigstore() bool {
+	if j.src.transport != "dir" {
+		return false
+	}
+	entries, err := os.ReadDir(j.src.name)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		if !isSignature(e.Name()) {
+			return false
+		}
+		data, err := readSmall(filepath.Join(j.src.name, e.Name()))
+		return err == nil && strings.HasPrefix(string(data), sigstoreMark)
+	})
+}
+
+// isSignature knows the names of signatures in a directory.
+func isSignature(name string) bool { return strings.Contains(name, "signature-") }

@@ -112,6 +112,16 @@ func TestNoImageWithoutItsSignature(t *testing.T) {
 			t.Fatalf("%s: the image was pushed, or else: %v", name, err)
 		}
 	}
-	c := s.copier(t, s.configured(t, "special-yes", fmt.Sprintf("default-docker: {use-sigstore-attachments: false}\ndocker: {%q: {use-sigstore-attachments: true}}", s.host+"/x")), true)
+	// Nor without those that it brings along.
+	signed := "dir:" + filepath.Join(s.work, "signed")
+	mustCopy(t, s.copier(t, "", true), "oci:"+img+":one", signed)
+	c := s.copier(t, filepath.Join(s.work, "none"), false)
+	if _, err := c.Copy(context.Background(), signed, dst); err == nil || !strings.Contains(err.Error(), "registries.d does not allow") {
+		t.Errorf("signed directory: Copy = %v", err)
+	}
+	if _, err := c.Copy(context.Background(), dst, "oci:"+filepath.Join(s.work, "layout")+":x"); !errors.Is(err, fault.ErrNotFound) {
+		t.Fatalf("signed directory: the image was pushed, or else: %v", err)
+	}
+	c = s.copier(t, s.configured(t, "special-yes", fmt.Sprintf("default-docker: {use-sigstore-attachments: false}\ndocker: {%q: {use-sigstore-attachments: true}}", s.host+"/x")), true)
 	mustCopy(t, c, "oci:"+img+":one", dst)
 }
