@@ -150,10 +150,14 @@ func (r *runner) tags(ctx context.Context, src, dst string) error {
 				return err
 			}
 		}
-		if !found {
+		switch {
+		case found:
+			return nil
+		case len(pairs) == 0:
+			return fault.NotFound("%s has no tags", src)
+		default:
 			return fault.NotFound("%s has %d tags, and none of them matches %q", src, len(pairs), filter)
 		}
-		return nil
 	})
 }
 

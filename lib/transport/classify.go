@@ -49,7 +49,7 @@ func classify(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.As(fault.ErrNotFound, err)
 	}
-	if strings.Contains(text, "gave HTTP response to HTTPS client") {
+	if len(fault.Hints(err)) == 0 && strings.Contains(text, "gave HTTP response to HTTPS client") {
 		return fault.Hint(err, "the registry speaks plain HTTP: allow it with --tls-verify=false")
 	}
 	return err
@@ -57,7 +57,7 @@ func classify(err error) error {
 
 var (
 	mismatch = regexp.MustCompile(`(?i)digest did not match|does not match (provided manifest )?digest|size mismatch|invalid checksum|manifest list.*(malformed|invalid)`)
-	missing  = regexp.MustCompile(`(?i)manifest unknown|name unknown|manifest for .* not found|repository name not known|no image found|not found in archive|reference .* does not match any of`)
+	missing  = regexp.MustCompile(`(?i)manifest unknown|name unknown|manifest for .* not found|repository name not known|no image found|not found in archive|reference .* does not match any of|does not resolve to an image ID`)
 )
 
 // temporary reports whether a retry may help.

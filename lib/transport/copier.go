@@ -238,6 +238,9 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 	if err := o.compression(dstSys); err != nil {
 		return nil, err
 	}
+	if err := j.reachDaemons(ctx, srcSys, dstSys); err != nil {
+		return nil, err
+	}
 	if j.source, err = j.src.ref.NewImageSource(ctx, srcSys); err != nil {
 		return nil, err
 	}
@@ -299,7 +302,7 @@ func (j *job) run(ctx context.Context) (_ *Result, err error) {
 }
 
 // singleImage are the destinations that take no index.
-var singleImage = []string{"docker-archive", "docker-daemon"}
+var singleImage = []string{"docker-archive", "docker-daemon", "containers-storage"}
 
 // openDestination opens the destination. Where signatures may have to be
 // written into a registry, the library does it.

@@ -3,8 +3,10 @@ package transport
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/opencontainers/go-digest"
@@ -81,8 +83,11 @@ func (s *layoutSource) size(d digest.Digest) (int64, error) {
 		return 0, err
 	}
 	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fault.NotFound("blob %s is not in layout %s", d, s.layout.Dir())
+	}
 	if err != nil {
-		return 0, fault.As(fault.ErrNotFound, fmt.Errorf("blob %s: %w", d, err))
+		return 0, fmt.Errorf("blob %s: %w", d, err)
 	}
 	return info.Size(), nil
 }

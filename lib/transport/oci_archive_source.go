@@ -50,9 +50,9 @@ func (c *Copier) newArchiveRef(transport types.ImageTransport, kind archiveKind,
 	switch {
 	case r.path == "":
 		return nil, fault.Usage("the archive has no path")
-	case r.path == "-" && end == source:
-		asked = "/dev/stdin"
-	case r.path == "-" || r.path == "/dev/stdout":
+	case end == source && (r.path == "-" || slices.Contains(stdin, r.path)):
+		r.path, asked = "-", "/dev/stdin"
+	case end == destination && (r.path == "-" || slices.Contains(stdout, r.path)):
 		r.path, asked = "-", "/dev/stdout"
 	}
 	if hasName {
@@ -72,8 +72,14 @@ func (c *Copier) newArchiveRef(transport types.ImageTransport, kind archiveKind,
 func IsStream(s string) bool {
 	transport, name := cutTransport(s)
 	path := cutName(name)
-	return (transport == "oci-archive" || transport == "docker-archive") && (path == "-" || path == "/dev/stdin" || path == "/dev/stdout")
+	return (transport == "oci-archive" || transport == "docker-archive") && (path == "-" || slices.Contains(stdin, path) || slices.Contains(stdout, path))
 }
+
+// stdin and stdout are the other names of standard input and output.
+var (
+	stdin  = []string{"/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"}
+	stdout = []string{"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
+)
 
 func cutName(s string) string {
 	path, _, _ := strings.Cut(s, ":")

@@ -16,7 +16,6 @@ import (
 	"go.podman.io/image/v5/types"
 	"go.podman.io/storage/pkg/configfile"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/transport/registry"
 )
 
@@ -77,8 +76,18 @@ func (r *registryRef) openFirst(ctx context.Context, sys *types.SystemContext) (
 	if len(failures) == 1 {
 		return nil, last
 	}
-	return nil, fault.As(fault.Kind(last), errors.Join(failures...))
+	return nil, &mirrored{error: last, all: errors.Join(failures...)}
 }
+
+// mirrored is the failure of a registry, with those of its mirrors in its text
+// alone.
+type mirrored struct {
+	error
+	all error
+}
+
+func (m *mirrored) Error() string { return m.all.Error() }
+func (m *mirrored) Unwrap() error { return m.error }
 
 // NewImageDestination opens the repository for writing.
 func (r *registryRef) NewImageDestination(_ context.Context, sys *types.SystemContext) (types.ImageDestination, error) {

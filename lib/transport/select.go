@@ -56,12 +56,26 @@ func (c *Copier) choose(ctx context.Context, src types.ImageSource, sys *types.S
 	if err != nil {
 		return nil, err
 	}
+	if err := s.checkNesting(index); err != nil {
+		return nil, err
+	}
 	for _, desc := range index.Manifests {
 		if desc.Platform != nil && slices.ContainsFunc(s.images, func(d *digest.Digest) bool { return *d == desc.Digest }) {
 			s.platforms = append(s.platforms, platformOf(desc))
 		}
 	}
 	return s, nil
+}
+
+// checkNesting refuses an index among the images to copy, which nobody reads.
+func (s *selection) checkNesting(index *ispec.Index) error {
+	for _, desc := range index.Manifests {
+		chosen := slices.ContainsFunc(s.images, func(d *digest.Digest) bool { return *d == desc.Digest })
+		if chosen && manifest.MIMETypeIsMultiImage(desc.MediaType) {
+			return fault.Hint(fault.Refused("the index holds another index, %s, in place of an image", desc.Digest), "copy that one: name it by @%s", desc.Digest)
+		}
+	}
+	return nil
 }
 
 // chooseOne lets the library choose the image for one platform, and says what

@@ -159,7 +159,7 @@ func (b *blob) resume(broken error) error {
 			return cause
 		}
 		if b.tries >= b.client.config.Retries || !passes(broken) {
-			return kindOf(err)
+			return b.client.kindOf(err)
 		}
 		pause := b.client.pause(b.tries, broken)
 		b.tries++

@@ -208,7 +208,7 @@ func (c *Client) do(ctx context.Context, r *request, want ...int) (*answer, erro
 			return nil, err
 		}
 	}
-	return nil, kindOf(last)
+	return nil, c.kindOf(last)
 }
 
 // attempt sends the request once, with the credentials it needs: a first

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,9 @@ func (c *Client) Manifest(ctx context.Context, repository, reference string, acc
 	})
 	if err != nil {
 		return nil, err
+	}
+	if trimmed := bytes.TrimSpace(m.Raw); len(trimmed) == 0 || trimmed[0] != '{' {
+		return nil, fault.Refused("manifest %s of %s/%s: what %s sends is no JSON object, but %.20q: it may be no registry", reference, c.config.Host, repository, c.config.Host, trimmed)
 	}
 	for _, want := range []digest.Digest{digest.Digest(reference), m.Digest} {
 		if want.Validate() != nil {

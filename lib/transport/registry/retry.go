@@ -127,7 +127,7 @@ func passes(err error) bool {
 }
 
 // kindOf gives the final error its kind.
-func kindOf(err error) error {
+func (c *Client) kindOf(err error) error {
 	var status *StatusError
 	switch {
 	case passes(err):
@@ -135,16 +135,21 @@ func kindOf(err error) error {
 	case errors.As(err, &status) && status.Status == http.StatusNotFound:
 		return fault.As(fault.ErrNotFound, err)
 	case errors.As(err, &status) && (status.Status == http.StatusUnauthorized || status.Status == http.StatusForbidden):
-		return fault.Hint(err, "check the credentials: --creds USER:PASSWORD, --authfile FILE, or podman login")
+		return fault.Hint(err, "check the credentials: --creds USER, --authfile FILE, or log in with: podman login %s", c.config.Host)
 	case errors.Is(err, fs.ErrNotExist):
 		return fault.As(fault.ErrNotFound, err)
-	case err != nil && strings.Contains(err.Error(), "HTTP response to HTTPS client"):
+	case err != nil && plainHTTP(err):
 		return fault.Hint(err, "the registry speaks plain HTTP; to allow that: --tls-verify=false")
 	case err != nil && strings.Contains(err.Error(), "failed to verify certificate"):
 		return fault.Hint(err, "name its CA with --cert-dir DIR, or trust it unseen with --tls-verify=false")
 	default:
 		return err
 	}
+}
+
+// plainHTTP reports whether the registry speaks no HTTPS.
+func plainHTTP(err error) bool {
+	return strings.Contains(err.Error(), "HTTP response to HTTPS client") || strings.Contains(err.Error(), "does not look like a TLS handshake")
 }
 
 // pause is how long to wait before the next try: as long as the server said,
@@ -171,7 +176,7 @@ func (c *Client) tries(ctx context.Context, do func() error) error {
 			return given.error
 		}
 		if err == nil || try >= c.config.Retries || !passes(err) {
-			return kindOf(err)
+			return c.kindOf(err)
 		}
 		pause := c.pause(try, err)
 		c.config.Log("%s; trying again in %s (%d of %d)", err, pause.Round(time.Millisecond), try+1, c.config.Retries)

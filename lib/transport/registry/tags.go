@@ -50,7 +50,7 @@ func (c *Client) tagPage(ctx context.Context, repository, path string) (tags []s
 	}
 	body, err := io.ReadAll(io.LimitReader(&watchedReader{res}, MaxManifest+1))
 	if err = errors.Join(err, res.close()); err != nil {
-		return nil, "", fmt.Errorf("read the tags of %s: %w", repository, kindOf(err))
+		return nil, "", fmt.Errorf("read the tags of %s: %w", repository, c.kindOf(err))
 	}
 	if len(body) > MaxManifest {
 		return nil, "", fault.Refused("a page of the tags of %s is larger than %d bytes", repository, MaxManifest)
