@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +69,9 @@ func (c *commit) operands() error {
 	words := c.inv.Operands
 	if c.inv.Bool("diff") {
 		c.src = c.inv.Operand(0)
+		if len(words) > 1 {
+			return c.inv.Usage("--diff commits nothing: leave out %s", words[1])
+		}
 		return nil
 	}
 	if len(words) == 0 {
@@ -81,9 +85,42 @@ func (c *commit) operands() error {
 	return err
 }
 
+// comparing are the flags that say what --diff compares; the others make
+// something.
+var comparing = []string{"diff", "from", "squash", "mask-path", "include-volumes", "include-litter", "verify", "force"}
+
+// unused finds flags that would have no effect, or that an unset variable has
+// left empty.
+func (c *commit) unused() error {
+	inv := c.inv
+	for _, f := range flags() {
+		flag := f.Names()[0]
+		if inv.Bool("diff") && slices.Contains(inv.Given, flag) && !slices.Contains(comparing, flag) {
+			return inv.Usage("--diff commits nothing: leave out --%s", flag)
+		}
+	}
+	for _, flag := range []string{"from", "user", "workdir", "stop-signal", "author", "platform", "created", "history"} {
+		if inv.IsSet(flag) && inv.String(flag) == "" {
+			return inv.Usage("--%s is empty", flag)
+		}
+	}
+	for _, flag := range []string{"layer", "mask-path", "config-patch"} {
+		if slices.Contains(inv.StringSlice(flag), "") {
+			return inv.Usage("--%s is empty", flag)
+		}
+	}
+	if inv.IsSet("level") && inv.Int("level") == 0 {
+		return inv.Usage("--level begins with 1")
+	}
+	return nil
+}
+
 // conflicts finds options that contradict each other.
 func (c *commit) conflicts() error {
 	inv := c.inv
+	if err := c.unused(); err != nil {
+		return err
+	}
 	stdin := 0
 	for _, flag := range []string{"layer", "config-patch"} {
 		for _, word := range inv.StringSlice(flag) {

@@ -13,6 +13,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
 	"github.com/oci-plumbing/oci-plumbing/lib/config"
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
 	launch "github.com/oci-plumbing/oci-plumbing/lib/run"
@@ -198,7 +199,7 @@ func destination(inv *cli.Invocation, word string) (layout.Reference, error) {
 	case ref.Digest != "":
 		return ref, inv.Usage("destination %q: the digest is what comes out, give a tag", word)
 	case ref.Tag == "":
-		return ref, fault.Hint(inv.Usage("destination %q has no tag", word), "oci:%s:TAG", ref.Dir)
+		return ref, fault.Hint(inv.Usage("destination %q has no tag", word), "%s", explain.Quote("oci:"+ref.Dir+":TAG"))
 	}
 	return ref, nil
 }

@@ -49,7 +49,8 @@ func findParent(ctx context.Context, s *source, dst layout.Reference) (*parent, 
 	if missing == nil {
 		missing = fault.NotFound("no layout is known")
 	}
-	return nil, fault.Hint(fmt.Errorf("parent image %s (%s): %w", s.ref, s.parent.Digest, missing),
+	// Its own cure, to copy the image anew, is none for one that was committed.
+	return nil, fault.Hint(fault.NotFound("parent image %s (%s): %s", s.ref, s.parent.Digest, missing.Error()),
 		"tell where it is: --from oci:DIR:TAG")
 }
 

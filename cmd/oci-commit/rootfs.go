@@ -18,6 +18,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 )
@@ -111,7 +112,7 @@ func (c *commit) wholeOverlay(s *source, opt changeset.Options) (*changeset.Tree
 		return nil, fmt.Errorf("look at the mount: %w", err)
 	}
 	if mounted == nil && len(s.state.UIDMap)+len(s.state.GIDMap) > 0 {
-		return nil, fault.Hint(fmt.Errorf("%s is not mounted, and has id maps", s.bundle.Dir), "mount it again: oci-mount %s", s.bundle.Dir)
+		return nil, fault.Hint(fmt.Errorf("%s is not mounted, and has id maps", s.bundle.Dir), "mount it again: oci-mount %s", explain.Quote(s.bundle.Dir))
 	}
 	o, closeLowers, err := c.overlay(s)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/changeset"
 	"github.com/oci-plumbing/oci-plumbing/lib/durable"
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/idmap"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
@@ -109,7 +110,7 @@ func (s *source) lock(ctx context.Context, how int) error {
 	s.locked = f
 	err = durable.Flock(ctx, f, how, lockPatience)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fault.Hint(fault.Temporary("another oci-commit has been busy with bundle %s for %s", s.bundle.Dir, lockPatience), "see which: lsof %s", f.Name())
+		return fault.Hint(fault.Temporary("another oci-commit has been busy with bundle %s for %s", s.bundle.Dir, lockPatience), "see which: lsof %s", explain.Quote(f.Name()))
 	}
 	if err != nil {
 		return fmt.Errorf("lock bundle %s: %w", s.bundle.Dir, err)
@@ -207,6 +208,9 @@ func (s *source) fromElsewhere(from string) error {
 	if err != nil {
 		return fmt.Errorf("--from: %w", err)
 	}
+	if _, err := layout.Open(ref.Dir); err != nil {
+		return fmt.Errorf("--from: %w", err)
+	}
 	s.parentDir = ref.Dir
 	return nil
 }
@@ -215,7 +219,7 @@ func (s *source) fromElsewhere(from string) error {
 func (s *source) findBundle(ctx context.Context, path string, how int) error {
 	if isOther(path) {
 		return fault.Hint(fault.NotFound("%s is a file, and not a bundle's own", path),
-			"to make an image of an archive: oci-commit --from scratch %s DST", path)
+			"to make an image of an archive: oci-commit --from scratch %s DST", explain.Quote(path))
 	}
 	b, err := bundle.Find(path)
 	if err != nil {
@@ -235,7 +239,7 @@ func (s *source) findBundle(ctx context.Context, path string, how int) error {
 	case !errors.Is(err, fault.ErrNotFound):
 		return err
 	case s.umoci == nil:
-		return fault.Hint(err, "to make an image of a plain directory: oci-commit --from scratch %s DST", path)
+		return fault.Hint(err, "to make an image of a plain directory: oci-commit --from scratch %s DST", explain.Quote(path))
 	}
 	s.kind, s.parent, s.ref = kindRootfs, s.umoci.Manifest(), "umoci's image"
 	s.uidMap, s.gidMap, s.rootless = s.umoci.Map.UIDs, s.umoci.Map.GIDs, s.umoci.Map.Rootless
@@ -264,7 +268,7 @@ func (s *source) fromState() error {
 	if s.overlay() != nil {
 		s.kind = kindUpper
 		if st.Committed != nil {
-			s.parent = *st.Committed
+			s.parent, s.ref = *st.Committed, "the last commit from "+s.bundle.Dir
 		}
 	}
 	if err := s.ownerMap(); err != nil {
