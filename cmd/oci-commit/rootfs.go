@@ -112,7 +112,7 @@ func (c *commit) wholeOverlay(s *source, opt changeset.Options) (*changeset.Tree
 		return nil, fmt.Errorf("look at the mount: %w", err)
 	}
 	if mounted == nil && len(s.state.UIDMap)+len(s.state.GIDMap) > 0 {
-		return nil, fault.Hint(fmt.Errorf("%s is not mounted, and has id maps", s.bundle.Dir), "mount it again: oci-mount %s", explain.Quote(s.bundle.Dir))
+		return nil, fault.Hint(fmt.Errorf("%s is not mounted, and has id maps", s.bundle.Dir), "mount it again: %s", s.mountAgain())
 	}
 	o, closeLowers, err := c.overlay(s)
 	if err != nil {
@@ -142,6 +142,11 @@ func (c *commit) wholeOverlay(s *source, opt changeset.Options) (*changeset.Tree
 	}
 	defer merged.Close()
 	return changeset.WholeOverlay(procPath(merged), o, opt)
+}
+
+// mountAgain is the command that mounts the bundle.
+func (s *source) mountAgain() string {
+	return explain.Quote("oci-mount", s.state.Reference, s.bundle.Dir)
 }
 
 // procPath names an open directory that may have no other name.

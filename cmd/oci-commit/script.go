@@ -18,6 +18,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 )
 
 // script prints the commit as commands of tar, sha256sum and jq: with -n all
@@ -28,11 +29,11 @@ func (c *commit) script(ctx context.Context, s *source, d *draft, tree *changese
 	if !steps.Enabled() {
 		return nil
 	}
-	if len(s.uidMap)+len(s.gidMap) > 0 || s.rootless {
+	if err := c.scriptable(s); err != nil {
 		if !c.inv.DryRun() {
 			return nil
 		}
-		return fault.Usage("--dry-run: tar cannot map owners back, so that there is no script for this bundle")
+		return fmt.Errorf("--dry-run: %w", err)
 	}
 	w := &scriptWriter{commit: c, source: s, draft: d, show: steps.Step}
 	w.prepare()
@@ -52,6 +53,24 @@ func (c *commit) script(ctx context.Context, s *source, d *draft, tree *changese
 	w.documents()
 	w.tag(ctx, s.parent.Digest)
 	return w.err
+}
+
+// scriptable says why no commands do the same.
+func (c *commit) scriptable(s *source) error {
+	if len(s.uidMap)+len(s.gidMap) > 0 || s.rootless {
+		return fault.Usage("tar cannot map owners back, so that there is no script for this bundle")
+	}
+	if s.kind != kindUpper || !c.inv.Bool("squash") {
+		return nil
+	}
+	mounted, err := overlay.At(s.bundle.Rootfs())
+	if err != nil {
+		return fmt.Errorf("look at the mount: %w", err)
+	}
+	if mounted == nil {
+		return fault.Hint(fault.Usage("%s is not mounted, so that tar finds no rootfs", s.bundle.Dir), "mount it again: %s", s.mountAgain())
+	}
+	return nil
 }
 
 // scriptWriter prints steps until one fails.
