@@ -234,7 +234,7 @@ func (d *draft) descriptors() []ispec.Descriptor {
 
 // addArchive adds a ready tar.
 func (d *draft) addArchive(ctx context.Context, l *layout.Layout, word string) error {
-	in := io.Reader(d.commit.inv.In)
+	in := d.commit.inv.Input()
 	if word != "-" {
 		f, err := os.Open(word)
 		if err != nil {

@@ -94,7 +94,7 @@ func readPatch(inv *cli.Invocation, word string) (json.RawMessage, error) {
 	if strings.HasPrefix(strings.TrimSpace(word), "{") {
 		return json.RawMessage(word), nil
 	}
-	in := io.Reader(inv.In)
+	in := inv.Input()
 	if word != "-" {
 		f, err := os.Open(word)
 		if err != nil {

@@ -36,6 +36,7 @@ func run(ctx context.Context, inv *cli.Invocation) error {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fault.Temporary("not done after the %s of --timeout", limit))
 		defer cancel()
+		inv.Context.Context = ctx // for what is read from standard input
 	}
 	options, err := optionsOf(inv)
 	if err != nil {

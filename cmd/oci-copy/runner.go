@@ -189,7 +189,7 @@ func (r *runner) lines(yield func(transport.Pair) error) error {
 	if r.inv.Bool("null") {
 		end = 0
 	}
-	in := bufio.NewReaderSize(r.inv.In, maxLine)
+	in := bufio.NewReaderSize(r.inv.Input(), maxLine)
 	for n := 1; ; n++ {
 		line, err := readLine(in, end)
 		switch {

@@ -258,7 +258,7 @@ func readFile(inv *cli.Invocation, name string) ([]byte, error) {
 		if inv.StdinIsTerminal() {
 			return nil, inv.Usage("standard input is a terminal")
 		}
-		return readBounded(inv.In, "standard input")
+		return readBounded(inv.Input(), "standard input")
 	}
 	file, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -41,7 +41,7 @@ func generate(ctx context.Context, inv *cli.Invocation) error {
 	case operand == "" && inv.StdinIsTerminal():
 		return inv.Usage("no operand, and standard input is a terminal")
 	}
-	in := bufio.NewReader(inv.In)
+	in := bufio.NewReader(inv.Input())
 	first, err := firstLine(in, inv.Bool("null"))
 	if err != nil {
 		return err

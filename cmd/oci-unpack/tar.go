@@ -16,6 +16,7 @@ import (
 	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layer"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
 
 // kindArchive is the record of --tar FILE.
@@ -28,7 +29,7 @@ func writeTar(ctx context.Context, inv *cli.Invocation, p plan) (err error) {
 		if inv.StdoutIsTerminal() {
 			return inv.Usage("--tar - would write an archive to the terminal")
 		}
-		return p.flatten(ctx, inv, inv.Out)
+		return p.flatten(ctx, inv, pipe.Output(ctx, inv.Out))
 	}
 	final, err := filepath.Abs(p.tar)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -262,6 +263,27 @@ func TestASignalCancels(t *testing.T) {
 	}, "")
 	if o.status != 128+15 || !strings.Contains(o.err, "stopped by signal: terminated") {
 		t.Errorf("status %d, stderr %q", o.status, o.err)
+	}
+}
+
+// Also while a record is waited for that does not come.
+func TestASignalEndsTheWaitForARecord(t *testing.T) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	wait := time.AfterFunc(10*time.Second, func() { _ = out.Close() })
+	defer wait.Stop()
+	var stderr bytes.Buffer
+	status := Main(&Command{Name: "oci-x", Run: func(_ context.Context, inv *Invocation) error {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			return err
+		}
+		return inv.EachInput("", func(pipe.Record) error { return nil })
+	}}, nil, Stdio{In: in, Out: io.Discard, Err: &stderr})
+	if status != 128+15 || !strings.Contains(stderr.String(), "stopped by signal: terminated") {
+		t.Errorf("status %d, stderr %q", status, stderr.String())
 	}
 }
 

@@ -69,6 +69,9 @@ func (inv *Invocation) Records() *pipe.Writer {
 	return pipe.NewWriter(inv.Out, inv.Bool("json"), inv.Bool("null"))
 }
 
+// Input is standard input, the reading of which ends with the invocation.
+func (inv *Invocation) Input() io.Reader { return pipe.Input(inv.Context.Context, inv.In) }
+
 // EachInput calls do for each input of the stage: once for the operand when it
 // is there, else for each record on stdin. It stops at the first error. No
 // operand and a terminal on stdin is a usage error, never a hang.
@@ -83,7 +86,7 @@ func (inv *Invocation) EachInput(operand string, do func(pipe.Record) error) err
 	if operand == "" && inv.StdinIsTerminal() {
 		return inv.Usage("no operand, and standard input is a terminal")
 	}
-	records := pipe.NewReader(inv.In, inv.Bool("null"))
+	records := pipe.NewReader(inv.Input(), inv.Bool("null"))
 	for {
 		rec, err := records.Next()
 		if errors.Is(err, io.EOF) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/durable"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
 
 // archiveOutput is where an archive is written: a file without a name that
@@ -27,9 +29,9 @@ type archiveOutput struct {
 }
 
 // createArchive opens the archive, and remembers it for undo.
-func (r *archiveRef) createArchive() (*archiveOutput, error) {
+func (r *archiveRef) createArchive(ctx context.Context) (*archiveOutput, error) {
 	var err error
-	r.out, err = r.copier.createArchive(r.path)
+	r.out, err = r.copier.createArchive(ctx, r.path)
 	return r.out, err
 }
 
@@ -55,26 +57,35 @@ func (r *archiveRef) settle() error {
 
 // createArchive opens the target for writing. What is there already stays
 // until the new archive is whole.
-func (c *Copier) createArchive(name string) (*archiveOutput, error) {
+func (c *Copier) createArchive(ctx context.Context, name string) (*archiveOutput, error) {
 	if name == "-" {
-		return c.stdoutArchive()
+		return c.stdoutArchive(ctx)
 	}
-	named, err := durable.OpenOutput(name)
+	named, err := openOutput(ctx, name)
 	switch {
 	case errors.Is(err, unix.EISDIR):
 		return nil, fault.Usage("%s is a directory, not an archive", name)
 	case err != nil:
 		return nil, fmt.Errorf("create archive: %w", err)
 	case named.Streams():
-		return &archiveOutput{stream: named, named: named}, nil
+		return &archiveOutput{stream: pipe.Output(ctx, named), named: named}, nil
 	}
 	return &archiveOutput{file: named.File, named: named}, nil
+}
+
+// openOutput opens the target. A FIFO waits for its reader.
+func openOutput(ctx context.Context, name string) (*durable.Output, error) {
+	open := func() (*durable.Output, error) { return durable.OpenOutput(name) }
+	if info, err := os.Stat(name); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		return pipe.Abandon(ctx, open)
+	}
+	return open()
 }
 
 // stdoutArchive streams to standard output, which must not be a terminal. A
 // regular file there is a stream, too: the shell has opened it, and may have
 // others write to it.
-func (c *Copier) stdoutArchive() (*archiveOutput, error) {
+func (c *Copier) stdoutArchive(ctx context.Context) (*archiveOutput, error) {
 	out := c.options.Stdout
 	if out == nil {
 		return nil, fault.Usage("there is no standard output to write an archive to")
@@ -82,7 +93,7 @@ func (c *Copier) stdoutArchive() (*archiveOutput, error) {
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return nil, fault.Hint(fault.Usage("an archive is not written to a terminal"), "redirect it: oci-copy SRC oci-archive:- >FILE")
 	}
-	return &archiveOutput{stream: out}, nil
+	return &archiveOutput{stream: pipe.Output(ctx, out)}, nil
 }
 
 // streams reports whether the output is a stream.

@@ -37,7 +37,7 @@ func reachDaemon(ctx context.Context, host, flag string) error {
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
-		return fault.Hint(fault.As(fault.ErrTemporary, fmt.Errorf("Docker's daemon at %s: %w", host, err)),
+		return fault.Hint(fault.As(fault.ErrTemporary, fmt.Errorf("connect to Docker's daemon at %s: %w", host, err)),
 			"start it, or name another by DOCKER_HOST or %s", flag)
 	}
 	return conn.Close()

@@ -47,7 +47,7 @@ func (j *job) save(ctx context.Context, instance *digest.Digest, sys *types.Syst
 			return nil, false, nil
 		}
 	}
-	out, err := dst.createArchive()
+	out, err := dst.createArchive(ctx)
 	if err != nil {
 		return nil, false, err
 	}

@@ -16,7 +16,7 @@ import (
 // libraryDocker has the library write the archive into a private directory,
 // from where it goes to its place, or to the stream, when it is whole.
 func (r *archiveRef) libraryDocker(ctx context.Context, sys *types.SystemContext) (types.ImageDestination, error) {
-	out, err := r.createArchive()
+	out, err := r.createArchive(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (r *archiveRef) NewImageDestination(ctx context.Context, sys *types.SystemC
 	if r.kind == dockerArchive {
 		return r.libraryDocker(ctx, sys)
 	}
-	out, err := r.createArchive()
+	out, err := r.createArchive(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ func TestOnlyGrammarIsUsage(t *testing.T) {
 		{"containers-storage", source, fmt.Errorf("x: %w", storage.ErrInvalidReference), fault.ErrUsage},
 	} {
 		err := unparsed(c.transport, c.end, c.err)
-		if kind := fault.Kind(err); kind != c.kind { //nolint:errorlint // the very kind
+		if kind := fault.Kind(err); kind != c.kind {
 			t.Errorf("%s %s %v has the kind %v, want %v", c.transport, c.end, c.err, kind, c.kind)
 		}
 		if store := c.kind == nil && c.transport == "containers-storage" && os.Geteuid() != 0; store != (len(fault.Hints(err)) > 0) {

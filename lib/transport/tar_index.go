@@ -16,6 +16,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/layout"
+	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 )
 
 // tarIndex knows where in a tar archive each file lies. Only headers are read;
@@ -38,7 +39,7 @@ const maxEntries = 1 << 18
 // compressed archives are spooled to a file without a name first: an archive
 // is read in the order of its index, which may come last.
 func (c *Copier) openArchive(ctx context.Context, name string) (*tarIndex, error) {
-	f, stream, err := c.archiveFile(name)
+	f, stream, err := c.archiveFile(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (c *Copier) openArchive(ctx context.Context, name string) (*tarIndex, error
 
 // archiveFile returns a file that can be read at any offset, or a stream to
 // spool.
-func (c *Copier) archiveFile(name string) (*os.File, io.Reader, error) {
+func (c *Copier) archiveFile(ctx context.Context, name string) (*os.File, io.Reader, error) {
 	if name == "-" {
 		if c.options.Stdin == nil {
 			return nil, nil, fault.Usage("there is no standard input to read an archive from")
@@ -71,7 +72,7 @@ func (c *Copier) archiveFile(name string) (*os.File, io.Reader, error) {
 		}
 		return nil, c.options.Stdin, nil
 	}
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_CLOEXEC, 0)
+	f, err := pipe.Open(ctx, name, os.O_RDONLY|unix.O_CLOEXEC)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open archive: %w", err)
 	}
@@ -111,7 +112,7 @@ func (c *Copier) spoolArchive(ctx context.Context, stream io.Reader) (*os.File, 
 	if err != nil {
 		return nil, err
 	}
-	plain, _, err := compression.AutoDecompress(&contextReader{ctx, stream})
+	plain, _, err := compression.AutoDecompress(pipe.Input(ctx, stream))
 	if err == nil {
 		err = errors.Join(copyTo(f, plain), plain.Close())
 	}
