@@ -66,7 +66,7 @@ func (inv *Invocation) CheckBeside(flag string, takes ...string) error {
 
 // Records returns the printer of records on stdout, as --json and -0 ask.
 func (inv *Invocation) Records() *pipe.Writer {
-	return pipe.NewWriter(inv.Out, inv.Bool("json"), inv.Bool("null"))
+	return pipe.NewWriter(pipe.Ready(inv.Context.Context, inv.Out), inv.Bool("json"), inv.Bool("null"))
 }
 
 // Input is standard input, the reading of which ends with the invocation.

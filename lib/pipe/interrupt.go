@@ -2,8 +2,11 @@ package pipe
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // Input reads from r until ctx ends, whose cause Read returns then, also where r
@@ -96,4 +99,37 @@ func isRegular(stream any) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode().IsRegular()
+}
+
+// Ready writes a record to w once there is room for it, or gives up when ctx
+// ends before. A record that is written in part, or after its stage has undone
+// what it names, would be one of nothing.
+func Ready(ctx context.Context, w io.Writer) io.Writer {
+	f, ok := w.(*os.File)
+	if !ok {
+		return w
+	}
+	return &ready{ctx: ctx, f: f}
+}
+
+type ready struct {
+	ctx context.Context //nolint:containedctx // of the one stream
+	f   *os.File
+}
+
+func (r *ready) Write(p []byte) (int, error) {
+	for !r.room() {
+		if err := context.Cause(r.ctx); err != nil {
+			return 0, err
+		}
+	}
+	return r.f.Write(p)
+}
+
+// room waits a moment for a pipe to have room. Of what cannot be asked, the
+// write itself tells.
+func (r *ready) room() bool {
+	const moment = 100 // milliseconds
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(r.f.Fd()), Events: unix.POLLOUT}}, moment) //nolint:gosec // descriptors are small
+	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 }
