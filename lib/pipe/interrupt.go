@@ -129,7 +129,7 @@ func (r *ready) Write(p []byte) (int, error) {
 // room waits a moment for a pipe to have room. Of what cannot be asked, the
 // write itself tells.
 func (r *ready) room() bool {
-	const moment = 100 // milliseconds
+	const moment = 100                                                                      // milliseconds
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(r.f.Fd()), Events: unix.POLLOUT}}, moment) //nolint:gosec // descriptors are small
 	return n > 0 || err != nil && !errors.Is(err, unix.EINTR)
 }
