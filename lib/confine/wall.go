@@ -10,30 +10,58 @@ import (
 // wall makes everything read-only but the directory. The process is alone in
 // its mount namespace.
 func wall(o *order) error {
-	dir := string(o.Dir)
 	// Nothing that is done here may reach the namespace it was copied from.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return &noWallError{err}
 	}
-	// The copy is not attached yet, so that what is done to "/" spares it.
-	tree, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return &noWallError{fmt.Errorf("open_tree %s: %w", dir, err)}
+	gates := []gate{{dir: string(o.Dir)}}
+	for _, dir := range gapsForTests() {
+		gates = append(gates, gate{dir: dir})
 	}
-	defer unix.Close(tree)
+	for i := range gates {
+		if err := gates[i].open(); err != nil {
+			return &noWallError{err}
+		}
+		defer unix.Close(gates[i].tree)
+	}
 	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &readOnly); err != nil {
 		return &noWallError{fmt.Errorf("mount_setattr /: %w", err)}
 	}
+	for i := range gates {
+		if err := gates[i].attach(); err != nil {
+			return &noWallError{err}
+		}
+	}
+	return nil
+}
+
+// gate is a directory that stays writable.
+type gate struct {
+	dir  string
+	tree int
+}
+
+// open copies the directory as a mount that is not attached yet, so that what
+// is done to "/" spares it.
+func (g *gate) open() (err error) {
+	g.tree, err = unix.OpenTree(unix.AT_FDCWD, g.dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("open_tree %s: %w", g.dir, err)
+	}
+	return nil
+}
+
+func (g *gate) attach() error {
 	// Setuid files and devices of the image mean nothing here.
 	inert := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}
-	if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &inert); err != nil {
-		return &noWallError{fmt.Errorf("mount_setattr %s: %w", dir, err)}
+	if err := unix.MountSetattr(g.tree, "", unix.AT_EMPTY_PATH, &inert); err != nil {
+		return fmt.Errorf("mount_setattr %s: %w", g.dir, err)
 	}
 	// The path may be a link, which open_tree has followed, too.
 	const flags = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_SYMLINKS
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, dir, flags); err != nil {
-		return &noWallError{fmt.Errorf("move_mount %s: %w", dir, err)}
+	if err := unix.MoveMount(g.tree, "", unix.AT_FDCWD, g.dir, flags); err != nil {
+		return fmt.Errorf("move_mount %s: %w", g.dir, err)
 	}
 	return nil
 }
