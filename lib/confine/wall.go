@@ -14,22 +14,25 @@ func wall(o *order) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return &noWallError{err}
 	}
-	gates := []gate{{dir: string(o.Dir)}}
-	for _, dir := range gapsForTests() {
-		gates = append(gates, gate{dir: dir})
-	}
-	for i := range gates {
-		if err := gates[i].open(); err != nil {
+	var gates []gate
+	defer func() {
+		for _, g := range gates {
+			_ = unix.Close(g.tree)
+		}
+	}()
+	for _, dir := range append([]string{string(o.Dir)}, gapsForTests()...) {
+		g, err := openGate(dir)
+		if err != nil {
 			return &noWallError{err}
 		}
-		defer unix.Close(gates[i].tree)
+		gates = append(gates, g)
 	}
 	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &readOnly); err != nil {
 		return &noWallError{fmt.Errorf("mount_setattr /: %w", err)}
 	}
-	for i := range gates {
-		if err := gates[i].attach(); err != nil {
+	for _, g := range gates {
+		if err := g.attach(); err != nil {
 			return &noWallError{err}
 		}
 	}
@@ -42,17 +45,17 @@ type gate struct {
 	tree int
 }
 
-// open copies the directory as a mount that is not attached yet, so that what
-// is done to "/" spares it.
-func (g *gate) open() (err error) {
-	g.tree, err = unix.OpenTree(unix.AT_FDCWD, g.dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+// openGate copies the directory as a mount that is not attached yet, so that
+// what is done to "/" spares it.
+func openGate(dir string) (gate, error) {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("open_tree %s: %w", g.dir, err)
+		return gate{}, fmt.Errorf("open_tree %s: %w", dir, err)
 	}
-	return nil
+	return gate{dir: dir, tree: tree}, nil
 }
 
-func (g *gate) attach() error {
+func (g gate) attach() error {
 	// Setuid files and devices of the image mean nothing here.
 	inert := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}
 	if err := unix.MountSetattr(g.tree, "", unix.AT_EMPTY_PATH, &inert); err != nil {
