@@ -24,8 +24,11 @@ func (r Runtime) insist(ctx context.Context, rec *Record, sig unix.Signal, ch *c
 		err = r.resume(ctx, rec, sig, ch, err)
 	}
 	if sig == unix.SIGKILL && r.kind() == kindRunsc {
-		// The program in a sandbox that was paused while it started may be stuck.
-		_ = rec.Process.signal(sig)
+		// The program in a sandbox that was paused while it started may be stuck,
+		// and runsc refuses to signal one whose start was killed half-way.
+		if rec.Process.signal(sig) == nil {
+			err = nil
+		}
 	}
 	return err
 }
