@@ -1,56 +1,62 @@
-package startup_test
+package startup
 
 import (
 	"bufio"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+	"unsafe"
 
-	"github.com/oci-plumbing/oci-plumbing/lib/startup"
+	"golang.org/x/sys/unix"
 )
 
-// TestHugePage looks at the test's own process: its heap has a huge page at
-// once, and none where the environment forbids it.
+// TestHugePage looks at a process of its own: its heap has a huge page once it
+// is backed by one.
 func TestHugePage(t *testing.T) {
 	if os.Getenv("STARTUP_TEST_CHILD") != "" {
-		t.Logf("huge: %d", hugeKiB(t))
+		backHeap(unsafe.Pointer(new([64]byte)))
+		t.Logf("huge: %d;", hugeKiB(t))
 		return
 	}
-	if _, err := os.Stat("/sys/kernel/mm/transparent_hugepage/enabled"); err != nil {
+	mode, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+	if err != nil || strings.Contains(string(mode), "[never]") {
 		t.Skip("this kernel has no transparent huge pages")
 	}
-	if mode, _ := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled"); strings.Contains(string(mode), "[always]") {
-		t.Skip("this kernel gives huge pages to every process")
+	var release unix.Utsname
+	must(t, unix.Uname(&release))
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(release.Release[:]), "%d.%d", &major, &minor); err != nil || major*100+minor < 601 {
+		t.Skip("this kernel cannot collapse a range at once (it can since Linux 6.1)")
 	}
-	if huge(t) == 0 {
-		t.Skip("this kernel did not collapse the heap (it can since Linux 6.1)")
-	}
-	if got := huge(t, startup.Lean+"=1"); got != 0 {
-		t.Errorf("with %s the heap has %d KiB of huge pages, want none", startup.Lean, got)
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHugePage$", "-test.v")
+	child.Env = append(os.Environ(), "STARTUP_TEST_CHILD=1", Lean+"=1")
+	out, err := child.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "huge: ") || strings.Contains(string(out), "huge: 0;") {
+		t.Errorf("%v printed no size of a huge page: %v\n%s", child, err, out)
 	}
 }
 
-// huge runs this test in a process of its own, and returns what it saw.
-func huge(t *testing.T, env ...string) int {
+// What a fault costs is known once there were some, as at the start.
+func TestFaults(t *testing.T) {
+	var use syscall.Rusage
+	must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &use))
+	for spent := time.Now(); time.Since(spent) < time.Duration(use.Minflt)*2*dearFault*time.Microsecond; {
+	}
+	if !faultsAreDear() {
+		t.Errorf("%d faults and a time of twice %d µs for each are not dear", use.Minflt, dearFault)
+	}
+}
+
+func must(t *testing.T, err error) {
 	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHugePage$", "-test.v")
-	child.Env = append(append(os.Environ(), "STARTUP_TEST_CHILD=1"), env...)
-	out, err := child.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", child, err, out)
-	}
-	_, after, ok := strings.Cut(string(out), "huge: ")
-	if !ok {
-		t.Fatalf("%v printed no figure:\n%s", child, out)
-	}
-	figure, _, _ := strings.Cut(after, "\n")
-	n, err := strconv.Atoi(strings.TrimSpace(figure))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return n
 }
 
 // hugeKiB is the memory of this process in huge pages (proc_pid_smaps(5)).
