@@ -28,7 +28,7 @@ func ExtractImage(ctx context.Context, src Source, l Layer, image *os.File, opt 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &imageStore{image: image, bodies: make(map[*inode]int64)}
+	s := &imageStore{body: body{fd: int(image.Fd())}, bodies: make(map[*inode]int64)}
 	a := newApplier(ctx, opt, s)
 	a.overlay = true
 	err := eachLayer(ctx, cancel, src, []Layer{l}, []int{0}, opt, func() {}, func(i int, r *tarReader) error {
@@ -53,7 +53,7 @@ func ExtractImage(ctx context.Context, src Source, l Layer, image *os.File, opt 
 
 // imageStore keeps the archive as it is, and remembers where bodies begin.
 type imageStore struct {
-	image  *os.File
+	body
 	size   int64 // of the archive so far
 	bodies map[*inode]int64
 }
@@ -66,7 +66,7 @@ func (s *imageStore) tee(r *tarReader) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := s.image.WriteAt(c.buf[:c.n], erofs.Start+s.size); err != nil {
+		if err := s.writeAt(c.buf[:c.n], erofs.Start+s.size); err != nil {
 			c.release()
 			return nil, fmt.Errorf("write image: %w", err)
 		}

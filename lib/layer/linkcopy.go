@@ -81,13 +81,10 @@ func (d *disk) copyData(to, from int, size int64) error {
 		if n == 0 {
 			return nil
 		}
-		for p := buf[:n]; len(p) > 0; {
-			k, err := retry(func() (int, error) { return unix.Pwrite(to, p, at) })
-			if err != nil {
-				return err
-			}
-			p, at = p[k:], at+int64(k)
+		if err := pwrite(to, buf[:n], at); err != nil {
+			return err
 		}
+		at += int64(n)
 	}
 	return nil
 }

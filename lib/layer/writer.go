@@ -47,7 +47,7 @@ type writer struct {
 	bytes int
 
 	// of the goroutine
-	fd     int
+	body
 	sum    hash.Hash
 	hashed int64 // offset up to which sum has seen the file
 
@@ -55,7 +55,7 @@ type writer struct {
 }
 
 func newWriter(d *disk) *writer {
-	return &writer{disk: d, jobs: make(chan job, 4), free: make(chan []task, 8), fd: -1, sum: sha256.New()}
+	return &writer{disk: d, jobs: make(chan job, 4), free: make(chan []task, 8), body: body{fd: -1}, sum: sha256.New()}
 }
 
 // add queues the task; the parser's goroutine calls it.
@@ -140,7 +140,7 @@ func (w *writer) do(t *task) error {
 		return err
 	}
 	if t.last {
-		return w.finish(t.n.ino, t.sparse)
+		return w.finish(t.n.ino, t.sparse || w.hole)
 	}
 	return nil
 }
@@ -155,7 +155,7 @@ func (w *writer) create(t *task) error {
 	if err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
-	w.fd, w.hashed = fd, 0
+	w.body, w.hashed = body{fd: fd}, 0
 	if w.disk.opt.Digests {
 		w.sum.Reset()
 	}
@@ -168,18 +168,11 @@ func (w *writer) write(t *task) error {
 		w.sum.Write(t.data)
 		w.hashed += int64(len(t.data))
 	}
-	for p, at := t.data, t.offset; len(p) > 0; {
-		n, err := retry(func() (int, error) { return unix.Pwrite(w.fd, p, at) })
-		if err != nil {
-			return fmt.Errorf("write: %w", err)
-		}
-		p, at = p[n:], at+int64(n)
+	if err := w.body.writeAt(t.data, t.offset); err != nil {
+		return fmt.Errorf("write: %w", err)
 	}
 	return nil
 }
-
-// zeros is what a hole reads as.
-var zeros [64 << 10]byte
 
 // hashHole adds the hole up to the offset to the digest.
 func (w *writer) hashHole(to int64) {

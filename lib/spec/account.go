@@ -1,16 +1,11 @@
 package spec
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 )
@@ -21,15 +16,6 @@ const (
 	maxID = 1<<31 - 1
 	// maxGroups is NGROUPS_MAX of the kernel.
 	maxGroups = 65536
-	// maxAccountLine bounds one line of passwd. Longer ones are skipped
-	// without being stored; no entry a login program reads is as long.
-	maxAccountLine = 64 << 10
-	// maxGroupLine bounds one line of group: its member list may hold some
-	// hundred thousand names.
-	maxGroupLine = 1 << 20
-	// maxAccountFile bounds what is read of passwd or group, skipped lines
-	// included: a sparse file can be as long as it likes.
-	maxAccountFile = 256 << 20
 )
 
 // Identity is what a process runs as.
@@ -129,11 +115,15 @@ func findUser(rootfs *Rootfs, user string) (found account, named bool, err error
 		}
 		return account{}, false, fault.Hint(fault.Usage("a name needs a rootfs to look it up in"), "give --rootfs DIR, or the number")
 	}
-	ok, err := scan(rootfs, "etc/passwd", maxAccountLine, func(fields [][]byte) (bool, error) {
-		if len(fields) < 4 {
-			return false, nil
-		}
-		if !numeric && string(fields[0]) != user {
+	// An id may have zeros before it, a name has the start of the line.
+	needle := "\n" + user + ":"
+	if numeric {
+		needle = strconv.FormatUint(uint64(uid), 10)
+	}
+	var fields [][]byte
+	ok, err := scan(rootfs, "etc/passwd", maxAccountLine, needle, func(line []byte) (bool, error) {
+		fields = splitColons(fields[:0], line)
+		if len(fields) < 4 || !numeric && string(fields[0]) != user {
 			return false, nil
 		}
 		entry, malformed := parseAccount(fields)
@@ -186,7 +176,9 @@ func findGroup(rootfs *Rootfs, group string) (uint32, error) {
 	if rootfs == nil {
 		return 0, fault.Hint(fault.Usage("a name needs a rootfs to look it up in"), "give --rootfs DIR, or the number")
 	}
-	ok, err := scan(rootfs, "etc/group", maxGroupLine, func(fields [][]byte) (bool, error) {
+	var fields [][]byte
+	ok, err := scan(rootfs, "etc/group", maxGroupLine, "\n"+group+":", func(line []byte) (bool, error) {
+		fields = splitColons(fields[:0], line)
 		if len(fields) < 3 || string(fields[0]) != group {
 			return false, nil
 		}
@@ -205,7 +197,9 @@ func findGroup(rootfs *Rootfs, group string) (uint32, error) {
 func groupsOf(rootfs *Rootfs, user string) ([]uint32, error) {
 	var groups []uint32
 	seen := make(map[uint32]bool)
-	_, err := scan(rootfs, "etc/group", maxGroupLine, func(fields [][]byte) (bool, error) {
+	var fields [][]byte
+	_, err := scan(rootfs, "etc/group", maxGroupLine, user, func(line []byte) (bool, error) {
+		fields = splitColons(fields[:0], line)
 		if len(fields) < 4 || !hasMember(fields[3], []byte(user)) {
 			return false, nil
 		}
@@ -238,6 +232,19 @@ func hasMember(list, name []byte) bool {
 	return false
 }
 
+// splitColons appends the fields to those before. What is behind the eighth
+// belongs to it: a line of colons would make as many fields.
+func splitColons(fields [][]byte, line []byte) [][]byte {
+	for len(fields) < 7 {
+		one, rest, more := bytes.Cut(line, []byte{':'})
+		fields = append(fields, one)
+		if line = rest; !more {
+			return fields
+		}
+	}
+	return append(fields, line)
+}
+
 // number reads an id. Digits only: no sign, no space, no 0x, no exponent.
 func number(s string) (id uint32, numeric bool, err error) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
@@ -266,110 +273,4 @@ func checkName(name string) error {
 		return fault.Refused("%q is neither a name nor a number from 0 to %d", name, maxID)
 	}
 	return nil
-}
-
-// scan calls visit with the fields of each line until it says stop, and
-// reports whether it did. A file that is missing has no lines.
-func scan(rootfs *Rootfs, name string, longest int, visit func(fields [][]byte) (stop bool, err error)) (bool, error) {
-	file, err := rootfs.openFile(name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	limited := &io.LimitedReader{R: file, N: maxAccountFile}
-	lines := &lineReader{in: bufio.NewReaderSize(limited, 64<<10), longest: longest}
-	var fields [][]byte
-	for {
-		line, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return false, fmt.Errorf("read %s in the rootfs: %w", name, err)
-		}
-		line = bytes.TrimSuffix(line, []byte{'\r'})
-		if len(line) == 0 || line[0] == '#' || line[0] == '+' || line[0] == '-' {
-			continue
-		}
-		fields = splitColons(fields[:0], line)
-		if stop, err := visit(fields); stop || err != nil {
-			return stop, err
-		}
-	}
-	if limited.N <= 0 {
-		return false, fault.Refused("%s in the rootfs exceeds %d bytes", name, maxAccountFile)
-	}
-	return false, nil
-}
-
-func splitColons(fields [][]byte, line []byte) [][]byte {
-	for len(fields) < 8 {
-		one, rest, more := bytes.Cut(line, []byte{':'})
-		fields = append(fields, one)
-		if !more {
-			break
-		}
-		line = rest
-	}
-	return fields
-}
-
-// lineReader reads lines into one buffer, and skips those that are too long.
-type lineReader struct {
-	in      *bufio.Reader
-	longest int
-	line    []byte
-}
-
-func (l *lineReader) next() ([]byte, error) {
-	for {
-		part, err := l.in.ReadSlice('\n')
-		if err == nil {
-			return part[:len(part)-1], nil
-		}
-		if errors.Is(err, io.EOF) && len(part) > 0 {
-			return part, nil
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return nil, err
-		}
-		line, whole, err := l.long(part)
-		if err != nil || whole {
-			return line, err
-		}
-	}
-}
-
-// long collects a line that exceeds the buffer, unless it exceeds longest.
-func (l *lineReader) long(part []byte) (line []byte, whole bool, err error) {
-	l.line = append(l.line[:0], part...)
-	for {
-		part, err := l.in.ReadSlice('\n')
-		if len(l.line)+len(part) > l.longest {
-			return nil, false, l.skip(err)
-		}
-		l.line = append(l.line, part...)
-		switch {
-		case err == nil:
-			return l.line[:len(l.line)-1], true, nil
-		case errors.Is(err, io.EOF):
-			return l.line, true, nil
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return nil, false, err
-		}
-	}
-}
-
-// skip drops the rest of the line, whose last part was read with err.
-func (l *lineReader) skip(err error) error {
-	for errors.Is(err, bufio.ErrBufferFull) {
-		_, err = l.in.ReadSlice('\n')
-	}
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
 }

@@ -2,9 +2,12 @@ package spec
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -151,6 +154,66 @@ func TestTooManyGroups(t *testing.T) {
 	if _, err := LookupUser(rootfs, "bob", GroupsSpec); err == nil || !strings.Contains(err.Error(), "more than 65536 groups") {
 		t.Errorf("LookupUser = %v, want a refusal", err)
 	}
+}
+
+// Lines are not looked at one by one, so the search is compared with one that
+// does, in files of some buffers' length.
+func TestLookupFindsTheLine(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	names := []string{"a", "ab", "b", "a:b", "7", "07", "x", "#a", "+a", ""}
+	for range 8 {
+		var passwd, group strings.Builder
+		all := []string{"none"}
+		for passwd.Len() < 200<<10 {
+			name, id := names[random.IntN(len(names))]+itoa(random.IntN(2000)), itoa(random.IntN(2000))
+			if strings.Trim(name, "abx0123456789") == "" && strings.IndexByte("abx", name[0]) >= 0 {
+				all = append(all, name)
+			}
+			pad := strings.Repeat("p", random.IntN(1+random.IntN(1000)))
+			ends := []string{"\n", "\r\n", "\n\n"}[random.IntN(3)]
+			passwd.WriteString(name + ":x:" + id + ":1:" + pad + ends)
+			group.WriteString(name + ":" + pad + ":" + id + ":u" + id + ",u" + itoa(random.IntN(2000)) + ends)
+		}
+		rootfs := tree(t, map[string]string{"etc/passwd": passwd.String(), "etc/group": group.String()})
+		for range 100 {
+			name := all[random.IntN(len(all))]
+			want, found := firstField(group.String(), name)
+			if got, err := LookupGroup(rootfs, name); (err == nil) != found || found && itoa(int(got)) != want {
+				t.Fatalf("LookupGroup(%q) = %v, %v, want %q, %v", name, got, err, want, found)
+			}
+			want, found = firstField(passwd.String(), name)
+			if got, err := LookupUser(rootfs, name, GroupsSpec); (err == nil) != found || found && itoa(int(got.UID)) != want {
+				t.Fatalf("LookupUser(%q) = %v, %v, want %q, %v", name, got, err, want, found)
+			}
+			user := "u" + itoa(random.IntN(2000))
+			if got, err := groupsOf(rootfs, user); err != nil || !cmp.Equal(got, memberships(group.String(), user)) {
+				t.Fatalf("groupsOf(%q) = %v, %v, want %v", user, got, err, memberships(group.String(), user))
+			}
+		}
+	}
+}
+
+// firstField returns the third field of the first line of that name.
+func firstField(text, name string) (string, bool) {
+	for line := range strings.Lines(text) {
+		if fields := strings.Split(line, ":"); fields[0] == name {
+			return fields[2], true
+		}
+	}
+	return "", false
+}
+
+func memberships(text, user string) (groups []uint32) {
+	for line := range strings.Lines(text) {
+		fields := strings.Split(strings.TrimSpace(line), ":")
+		if strings.ContainsAny(line[:1], "#+") || len(fields) < 4 || !slices.Contains(strings.Split(fields[3], ","), user) {
+			continue
+		}
+		if id, err := strconv.Atoi(fields[2]); err == nil && !slices.Contains(groups, uint32(id)) {
+			groups = append(groups, uint32(id))
+		}
+	}
+	return groups
 }
 
 // Whatever the files of an image hold, a look-up takes little memory.
