@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,7 +159,11 @@ func (s *source) input(inv *cli.Invocation, inPlace bool) (spec.Input, error) {
 		if in.Rootfs, err = spec.OpenRootfs(s.rootfs); err != nil {
 			return in, err
 		}
-		in.Root = s.rootfs
+		// runc refuses an absolute root with a link in it, such as the working
+		// directory of a shell may have.
+		if in.Root, err = filepath.EvalSymlinks(s.rootfs); err != nil {
+			return in, fmt.Errorf("find rootfs: %w", err)
+		}
 		if s.bundle != nil && inPlace && s.rootfs == s.bundle.Rootfs() {
 			in.Root = bundle.RootfsDir
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/oci-plumbing/oci-plumbing/lib/bundle"
 	"github.com/oci-plumbing/oci-plumbing/lib/cli"
+	"github.com/oci-plumbing/oci-plumbing/lib/explain"
 	"github.com/oci-plumbing/oci-plumbing/lib/fault"
 	"github.com/oci-plumbing/oci-plumbing/lib/pipe"
 	"github.com/oci-plumbing/oci-plumbing/lib/run"
@@ -45,6 +46,9 @@ func (s *starter) findBundle(context.Context) error {
 		dir = "."
 	}
 	b, err := bundle.Find(dir)
+	if errors.Is(err, fault.ErrNotFound) && s.String("bundle") == "" && !s.input.stdinUsed && !s.StdinIsTerminal() {
+		return fault.Hint(err, "run the bundle that a pipe names with: oci-run -b - %s", explain.Quote(s.Operand(0)))
+	}
 	if err != nil {
 		return err
 	}

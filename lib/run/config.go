@@ -154,8 +154,13 @@ func object(doc map[string]any, name string) map[string]any {
 }
 
 // Rebase makes the paths absolute that are relative to the bundle: the
-// document is going to stand in another directory.
+// document is going to stand in another directory. Where the bundle's own path
+// leads through a link, its real one is taken: runc refuses an absolute root
+// with a link in it.
 func (c *Config) Rebase(bundle string) error {
+	if real, err := filepath.EvalSymlinks(bundle); err == nil {
+		bundle = real
+	}
 	return c.edit(func(doc map[string]any) {
 		if root := c.Spec.Root.Path; !filepath.IsAbs(root) {
 			object(doc, "root")["path"] = filepath.Join(bundle, root)

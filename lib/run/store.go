@@ -240,32 +240,6 @@ func (s *Store) List() ([]*Container, error) {
 	return all, nil
 }
 
-// RunsFrom finds a container whose program runs from the bundle; "" when there
-// is none. A record that cannot be read is that of none.
-func (s *Store) RunsFrom(bundle string) (id string, err error) {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return "", fmt.Errorf("look for containers of bundle %s: %w", bundle, err)
-	}
-	for _, e := range entries {
-		c, err := s.Load(e.Name())
-		if err == nil && c.Process.alive() && sameDir(c.Bundle, bundle) {
-			return c.ID, nil
-		}
-	}
-	return "", nil
-}
-
-// sameDir reports whether two paths name one directory.
-func sameDir(a, b string) bool {
-	if a == b {
-		return true
-	}
-	x, errA := os.Stat(a)
-	y, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(x, y)
-}
-
 // obsolete reports whether the container has ended, its runtime was told to
 // forget it, and its bundle is gone.
 func (c *Container) obsolete() bool {
