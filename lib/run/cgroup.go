@@ -25,12 +25,13 @@ type cgroupMount struct {
 
 // cgroupsOf returns the absolute directories of the process's cgroups, one per
 // hierarchy. What cannot be seen from here is left out.
-func cgroupsOf(pid string) []string {
+func cgroupsOf(pid string) []string { return locateAll(pid, cgroupMounts()) }
+
+func locateAll(pid string, mounts []cgroupMount) []string {
 	data, err := os.ReadFile("/proc/" + pid + "/cgroup")
 	if err != nil {
 		return nil
 	}
-	mounts := cgroupMounts()
 	var dirs []string
 	for line := range strings.Lines(string(data)) {
 		fields := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
@@ -126,46 +127,84 @@ func outOfMemory(dirs []string) bool {
 }
 
 // likelyCgroups are the directories that runtimes make for a container whose
-// config names none: a directory of the ID's name below the caller's own. They
-// matter when a runtime was killed before it could say where it is.
+// config names none: one of the ID's name in the caller's own cgroup (runc, v1),
+// beside that (runc, v2), or at the top (crun). They matter when a runtime is
+// killed before it can say where the container is.
 func likelyCgroups(id string) []string {
+	mounts := cgroupMounts()
+	return guessCgroups(id, locateAll("self", mounts), mounts)
+}
+
+func guessCgroups(id string, own []string, mounts []cgroupMount) []string {
 	var dirs []string
-	for _, dir := range cgroupsOf("self") {
-		dirs = append(dirs, filepath.Join(dir, id))
+	add := func(parent string) {
+		if dir := filepath.Join(parent, id); !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, m := range mounts {
+		for _, dir := range own {
+			if !below(dir, m.point) {
+				continue
+			}
+			add(dir)
+			if len(m.controllers) == 0 && dir != m.point {
+				add(filepath.Dir(dir))
+			}
+			add(m.point)
+		}
 	}
 	return dirs
 }
 
-// removeCgroups kills what is left in the directories and removes them, for a
-// container that its runtime has forgotten. What it still manages it has
-// removed itself, so that there is nothing to do.
-func removeCgroups(dirs []string) error {
+// removeCgroups removes the container's cgroups, and kills what is in them, once
+// its runtime has forgotten it. What that still manages it has removed itself,
+// so that there is nothing to do.
+func (rec *Record) removeCgroups() error {
+	if rec.Process.Pid == 0 {
+		for _, dir := range rec.Cgroups {
+			removeGuess(dir, rec.Created)
+		}
+		return nil
+	}
 	var errs []error
-	for _, dir := range dirs {
-		if err := removeCgroup(dir); err != nil {
-			errs = append(errs, err)
+	for _, dir := range rec.Cgroups {
+		err := removeCgroup(dir, func() { killCgroup(dir) })
+		if err != nil {
+			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func removeCgroup(dir string) error {
+// removeGuess removes a cgroup that is likely to be that of a container which
+// was never created. It kills nothing: an ID may be the name of a service. What
+// is left of a runtime that was killed ends by itself.
+func removeGuess(dir string, created time.Time) {
+	info, err := os.Stat(dir)
+	// The kernel's clock for it may be some milliseconds late.
+	if err != nil || info.ModTime().Before(created.Add(-time.Second)) {
+		return
+	}
+	_ = removeCgroup(dir, func() {})
+}
+
+// removeCgroup removes the directory; prepare is called as long as there is
+// something in it.
+func removeCgroup(dir string, prepare func()) error {
 	const tries = 50
-	var err error
-	for range tries {
-		// The kernel counts a killed process in until it is reaped.
-		err = unix.Rmdir(dir)
+	for try := 1; ; try++ {
+		err := unix.Rmdir(dir)
 		switch {
 		case err == nil, errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
 			return nil
-		case errors.Is(err, unix.EBUSY), errors.Is(err, unix.ENOTEMPTY):
-			killCgroup(dir)
-			time.Sleep(10 * time.Millisecond)
-		default:
-			return fmt.Errorf("remove cgroup %s: %w", dir, err)
+		case !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) || try == tries:
+			return err
 		}
+		prepare()
+		// The kernel counts a killed process in until it is reaped.
+		time.Sleep(10 * time.Millisecond)
 	}
-	return fmt.Errorf("remove cgroup %s: %w", dir, err)
 }
 
 // killCgroup kills the processes in dir and below, and removes what is below.

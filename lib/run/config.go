@@ -158,8 +158,8 @@ func object(doc map[string]any, name string) map[string]any {
 // leads through a link, its real one is taken: runc refuses an absolute root
 // with a link in it.
 func (c *Config) Rebase(bundle string) error {
-	if real, err := filepath.EvalSymlinks(bundle); err == nil {
-		bundle = real
+	if target, err := filepath.EvalSymlinks(bundle); err == nil {
+		bundle = target
 	}
 	return c.edit(func(doc map[string]any) {
 		if root := c.Spec.Root.Path; !filepath.IsAbs(root) {

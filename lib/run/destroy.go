@@ -30,7 +30,7 @@ func (r Runtime) destroy(ctx context.Context, rec *Record, ch *children) error {
 	err := r.deleteForce(ctx, rec.ID, ch)
 	if err == nil {
 		// A runtime that was killed may have left cgroups that no state tells of.
-		err = removeCgroups(append(likelyCgroups(rec.ID), rec.Cgroups...))
+		err = rec.removeCgroups()
 	}
 	return err
 }

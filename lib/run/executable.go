@@ -5,16 +5,29 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
-	"slices"
 	"strings"
 )
 
-// interpreterOf reads the interpreter from the head of a program: that of the
-// first line, or of the ELF program header. It is "" for a static program. An
-// error says why the kernel would not execute the file.
-func interpreterOf(head []byte) (string, error) {
+// binfmtMisc is where the kernel lists the formats that were registered.
+const binfmtMisc = "/proc/sys/fs/binfmt_misc"
+
+// interpreterOf finds the interpreter of the program from its name and head:
+// that of the first line, of the ELF program header, or of a format registered
+// in the directory. It is "" for a static program. An error says why the kernel
+// would not execute the file.
+func interpreterOf(name string, head []byte, registered string) (interpreter string, isRegistered bool, err error) {
+	interpreter, err = nativeInterpreter(head)
+	if err == nil {
+		return interpreter, false, nil
+	}
+	if interpreter, ok := registeredInterpreter(registered, name, head); ok {
+		return interpreter, true, nil
+	}
+	return "", false, err
+}
+
+func nativeInterpreter(head []byte) (string, error) {
 	if line, ok := bytes.CutPrefix(head, []byte("#!")); ok {
 		line, _, _ = bytes.Cut(line, []byte("\n"))
 		fields := strings.Fields(string(line))
@@ -25,9 +38,6 @@ func interpreterOf(head []byte) (string, error) {
 	}
 	if bytes.HasPrefix(head, []byte("\x7fELF")) {
 		return elfInterpreter(head)
-	}
-	if foreignFormats() {
-		return "", nil
 	}
 	return "", errors.New("is neither an ELF program nor begins with #! (exec format error)")
 }
@@ -92,12 +102,12 @@ var machines = map[string]uint16{
 	"386": 3, "ppc64le": 21, "s390x": 22, "arm": 40, "amd64": 62, "arm64": 183, "riscv64": 243, "loong64": 258,
 }
 
-// runsHere reports whether the kernel may execute programs of the machine: its
-// own, those of the 32-bit sibling, and all when emulators are registered.
+// runsHere reports whether the kernel may execute programs of the machine by
+// itself: its own, and those of the 32-bit sibling.
 func runsHere(machine uint16) bool {
 	own, known := machines[runtime.GOARCH]
 	sibling := map[string]string{"amd64": "386", "arm64": "arm"}[runtime.GOARCH]
-	return !known || machine == own || sibling != "" && machine == machines[sibling] || foreignFormats()
+	return !known || machine == own || sibling != "" && machine == machines[sibling]
 }
 
 func machineName(machine uint16) string {
@@ -107,13 +117,4 @@ func machineName(machine uint16) string {
 		}
 	}
 	return fmt.Sprintf("ELF machine %d", machine)
-}
-
-// foreignFormats reports whether the host has registered formats beyond its
-// own (binfmt_misc), such as an emulator's.
-func foreignFormats() bool {
-	entries, err := os.ReadDir("/proc/sys/fs/binfmt_misc")
-	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		return e.Name() != "register" && e.Name() != "status"
-	})
 }

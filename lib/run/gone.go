@@ -28,7 +28,7 @@ func (r Runtime) destroyAlone(rec *Record) error {
 	if err := rec.end(); err != nil {
 		return fmt.Errorf("delete container %s without its runtime, %s, which is gone: %w", rec.ID, r.Path, err)
 	}
-	if err := removeCgroups(append(likelyCgroups(rec.ID), rec.Cgroups...)); err != nil {
+	if err := rec.removeCgroups(); err != nil {
 		return err
 	}
 	for _, path := range r.traces(rec.ID) {

@@ -119,14 +119,19 @@ func (ck *programCheck) content(p place, name string, depth int) error {
 	if !ok {
 		return nil
 	}
-	interpreter, err := interpreterOf(head)
+	interpreter, registered, err := interpreterOf(name, head, binfmtMisc)
 	switch {
 	case err != nil:
 		return notExecutable("%s %w", name, err)
 	case !path.IsAbs(interpreter):
 		return nil
 	}
-	if q, ok := ck.find(interpreter); ok && q.missing {
+	q, ok := ck.find(interpreter)
+	switch {
+	case ok && q.missing && registered:
+		return fault.Hint(notFound("%s needs %s, registered with the kernel for its format, which does not exist in the container", name, interpreter),
+			"register it with the flag F (binfmt_misc), so that it need not be there")
+	case ok && q.missing:
 		return fault.Hint(notFound("%s needs the interpreter %s, which does not exist in the container", name, interpreter),
 			"the file was made for another base image (glibc, musl), or its first line is wrong")
 	}

@@ -72,6 +72,7 @@ const replaceTries = 16
 // the runtime's end from who removes a container.
 func (s *supervisor) take() (*claim, error) {
 	rec := s.plan.Record
+	rec.Cgroups = likelyCgroups(rec.ID) // until the runtime has made them
 	for try := 1; ; try++ {
 		c, err := s.store.claim(rec, s.plan.Config)
 		if !errors.Is(err, ErrTaken) {

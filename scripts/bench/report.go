@@ -110,8 +110,8 @@ largest process, calls are system calls of a run of their own. The ratios are ou
 divided by theirs: below 1 we are faster. Where two make the same thing, the results
 were compared after each run, and a difference ends the bench. What stands in
 parentheses is no peer but a limit, a part of the task alone: the bytes read,
-decompressed or digested by the usual program, and nothing made of them; the runtime,
-with a bundle that is ready; a Go program that does nothing.
+decompressed or digested by the usual program, and nothing made of them; the runtime's
+own three calls, with a bundle that is ready; a Go program that does nothing.
 
 `
 
