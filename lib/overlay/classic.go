@@ -1,79 +1,114 @@
 package overlay
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
+// Before Linux 6.5 fsopen(2) takes any parameter for an overlay, and reads
+// them when it is mounted; before 6.7 it does not know "lowerdir+". There the
+// stack is mounted by mount(2).
+
+// takesAnything reports whether the kernel is one of the older ones.
+func takesAnything() bool {
+	fs, err := openContext("overlay")
+	if err != nil {
+		return false
+	}
+	defer fs.close()
+	return fs.set(option{key: Source + "-asks", flag: true}) == nil
+}
+
 // pageOptions is what mount(2) takes as options, its final NUL included.
 const pageOptions = 4096
 
-// mountClassic uses mount(2). When the paths do not fit into its page, they
-// go as /proc/self/fd/N, which is short however deep the store is.
+// createClassic is Create by mount(2), which needs a directory to mount on,
+// and attached layers: both are found in a mount namespace that nobody sees.
+func (s *Stack) createClassic() (*os.File, error) {
+	var mnt *os.File
+	err := inPrivate(func() error {
+		for _, l := range s.Lowers {
+			if l.Mount == nil {
+				continue
+			}
+			if err := Attach(l.Mount, l.Path); err != nil {
+				return err
+			}
+		}
+		if err := s.mountClassic(s.Lowers[0].Path); err != nil {
+			return err
+		}
+		fd, err := unix.OpenTree(unix.AT_FDCWD, s.Lowers[0].Path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		if err != nil {
+			return fmt.Errorf("take the overlay out of its namespace: %w", err)
+		}
+		mnt = os.NewFile(uintptr(fd), "overlay")
+		return nil
+	})
+	return mnt, err
+}
+
+// inPrivate calls f on a thread with a mount namespace and a working directory
+// of its own, which end with it.
+func inPrivate(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // for good: Go ends the thread with the goroutine
+		if unix.Gettid() == unix.Getpid() {
+			// /proc/self shows the namespace of this one, which Go never ends.
+			done <- inPrivate(f)
+			runtime.UnlockOSThread()
+			return
+		}
+		err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err != nil {
+			done <- fmt.Errorf("enter a mount namespace: %w", err)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+// mountClassic mounts the stack on target. When the paths do not fit into a
+// page, they are descriptors, relative to the directory of these.
 func (s *Stack) mountClassic(target string) error {
-	if err := s.check(); err != nil {
-		return fmt.Errorf("mount overlay: %w", err)
-	}
-	lowers := s.escapedLowers()
-	data := s.classicOptions(lowers)
+	data := s.ClassicOptions()
 	if len(data) >= pageOptions {
-		held, err := s.hold(lowers)
+		short, release, err := s.held()
 		if err != nil {
 			return err
 		}
-		defer func() {
-			for _, f := range held {
-				f.Close()
-			}
-		}()
-		data = s.classicOptions(lowers)
-	}
-	if len(data) >= pageOptions {
-		return fmt.Errorf("mount overlay: %d lower layers do not fit into one page of options: %w", len(lowers), unix.E2BIG)
+		defer release()
+		if data = short.ClassicOptions(); len(data) >= pageOptions {
+			return fmt.Errorf("mount overlay: %d lower layers do not fit into one page of options: %w", len(s.Lowers), unix.E2BIG)
+		}
+		if err := unix.Chdir(heldPrefix); err != nil {
+			return fmt.Errorf("enter %s: %w", heldPrefix, err)
+		}
 	}
 	flags := uintptr(unix.MS_NODEV)
 	if s.Upper == "" {
 		flags |= unix.MS_RDONLY
 	}
 	if err := unix.Mount(Source, target, "overlay", flags, data); err != nil {
-		return fmt.Errorf("mount overlay on %s (options %q): %w", target, data, err)
+		return fmt.Errorf("mount overlay (options %q): %w", data, err)
 	}
 	return nil
 }
 
 // ClassicOptions are all options in one word, as mount(8) takes them.
-func (s *Stack) ClassicOptions() string { return s.classicOptions(s.escapedLowers()) }
-
-func (s *Stack) escapedLowers() []string {
-	lowers := make([]string, len(s.Lowers))
-	for i, l := range s.Lowers {
-		lowers[i] = escape(l.Path)
-	}
-	return lowers
-}
-
-// hold opens each lower and puts its short name in its place.
-func (s *Stack) hold(lowers []string) ([]*os.File, error) {
-	var held []*os.File
-	for i, l := range s.Lowers {
-		fd, err := unix.Open(l.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			for _, f := range held {
-				f.Close()
-			}
-			return nil, fmt.Errorf("open layer %s: %w", l.Path, err)
-		}
-		held = append(held, os.NewFile(uintptr(fd), l.Path))
-		lowers[i] = heldPath(fd)
-	}
-	return held, nil
-}
-
-func (s *Stack) classicOptions(lowers []string) string {
-	words := []string{"lowerdir=" + strings.Join(lowers, ":")}
+func (s *Stack) ClassicOptions() string {
+	words := []string{"lowerdir=" + s.escapedLowers()}
 	for _, o := range s.options() {
 		if o.flag {
 			words = append(words, o.key)
@@ -82,6 +117,67 @@ func (s *Stack) classicOptions(lowers []string) string {
 		}
 	}
 	return strings.Join(words, ",")
+}
+
+// escapedLowers are the layers as one word, the topmost first.
+func (s *Stack) escapedLowers() string {
+	lowers := make([]string, len(s.Lowers))
+	for i, l := range s.Lowers {
+		lowers[i] = escape(l.Path)
+	}
+	return strings.Join(lowers, ":")
+}
+
+// held opens each directory, and puts the number of its descriptor in its place.
+func (s *Stack) held() (short *Stack, release func(), err error) {
+	var open []*os.File
+	release = func() {
+		for _, f := range open {
+			f.Close()
+		}
+	}
+	hold := func(dir *string) {
+		if *dir == "" || err != nil {
+			return
+		}
+		fd, openErr := unix.Open(*dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if openErr != nil {
+			err = fmt.Errorf("open layer %s: %w", *dir, openErr)
+			return
+		}
+		open = append(open, os.NewFile(uintptr(fd), *dir))
+		*dir = strconv.Itoa(fd)
+	}
+	copied := *s
+	copied.Lowers = append([]Lower(nil), s.Lowers...)
+	for i := range copied.Lowers {
+		hold(&copied.Lowers[i].Path)
+	}
+	hold(&copied.Upper)
+	hold(&copied.Work)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return &copied, release, nil
+}
+
+// inUseClassic is InUse by mount(2).
+func inUseClassic(upper string) (bool, error) {
+	err := inPrivate(func() error {
+		const procfs = "/proc"
+		data := "lowerdir=" + procfs + ",upperdir=" + escape(upper) + ",workdir=" + procfs + ",index=on"
+		return unix.Mount(Source, procfs, "overlay", unix.MS_RDONLY, data)
+	})
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return true, nil
+	case errors.Is(err, unix.EINVAL):
+		return false, nil // for the reason that was arranged
+	case err != nil:
+		return false, fmt.Errorf("ask whether %s is mounted: %w", upper, err)
+	}
+	return false, fmt.Errorf("upper %s is in the same file system as /proc", upper)
 }
 
 // escape protects the characters that separate layers and options.

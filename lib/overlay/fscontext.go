@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errNoMountAPI says that the kernel lacks fsopen or "lowerdir+".
-var errNoMountAPI = errors.New("the kernel lacks the mount API for layers")
+// errOldOverlay says that the kernel's overlay takes its layers from mount(2).
+var errOldOverlay = errors.New("the kernel lacks the mount API for layers")
 
 // fsContext is a file system being configured: the descriptor of fsopen(2).
 type fsContext struct {
@@ -21,8 +21,6 @@ type fsContext struct {
 func openContext(kind string) (*fsContext, error) {
 	fd, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
 	switch {
-	case errors.Is(err, unix.ENOSYS):
-		return nil, fmt.Errorf("open a mount of type %s: %w", kind, errNoMountAPI)
 	case errors.Is(err, unix.ENODEV):
 		return nil, fmt.Errorf("open a mount of type %s: the kernel does not know the file system: %w", kind, err)
 	case err != nil:

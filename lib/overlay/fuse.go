@@ -30,7 +30,7 @@ func (s *Stack) FuseCommand(ctx context.Context, target string) (*exec.Cmd, erro
 			return nil, fmt.Errorf("mount with fuse-overlayfs: layer %s is no directory", l.Path)
 		}
 	}
-	words := []string{"lowerdir=" + strings.Join(s.escapedLowers(), ":"), "fsname=" + Source}
+	words := []string{"lowerdir=" + s.escapedLowers(), "fsname=" + Source}
 	if s.Upper != "" {
 		words = append(words, "upperdir="+escape(s.Upper), "workdir="+escape(s.Work))
 	} else {

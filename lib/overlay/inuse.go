@@ -17,9 +17,6 @@ import (
 // without it merely logs that what follows is undefined.
 func InUse(upper string) (bool, error) {
 	fs, err := openContext("overlay")
-	if errors.Is(err, errNoMountAPI) {
-		return false, nil
-	}
 	if err != nil {
 		return false, err
 	}
@@ -30,7 +27,11 @@ func InUse(upper string) (bool, error) {
 		workOption("/proc"),
 		{key: "index", value: "on"},
 	} {
-		if err := fs.set(o); err != nil {
+		err := fs.set(o)
+		if errors.Is(err, unix.EINVAL) && (o.key == lowerKey || takesAnything()) {
+			return inUseClassic(upper)
+		}
+		if err != nil {
 			return false, err
 		}
 	}
@@ -38,6 +39,8 @@ func InUse(upper string) (bool, error) {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return true, nil
+	case errors.Is(err, unix.EINVAL) && takesAnything():
+		return inUseClassic(upper)
 	case err != nil:
 		return false, nil // for the reason that was arranged
 	}

@@ -12,9 +12,6 @@ import (
 func Mount(s Stack, target string) error {
 	mnt, err := s.Create()
 	if err != nil {
-		if errors.Is(err, errNoMountAPI) {
-			return s.mountClassic(target)
-		}
 		return err
 	}
 	defer mnt.Close()
@@ -27,21 +24,36 @@ func (s *Stack) Create() (*os.File, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("mount overlay: %w", err)
 	}
+	mnt, err := s.create()
+	if errors.Is(err, errOldOverlay) {
+		return s.createClassic()
+	}
+	return mnt, err
+}
+
+func (s *Stack) create() (*os.File, error) {
 	fs, err := openContext("overlay")
 	if err != nil {
 		return nil, err
 	}
 	defer fs.close()
+	mnt, err := s.configure(fs)
+	if errors.Is(err, unix.EINVAL) && takesAnything() {
+		return nil, errOldOverlay
+	}
+	return mnt, err
+}
+
+func (s *Stack) configure(fs *fsContext) (*os.File, error) {
 	if err := fs.set(option{key: "source", value: Source}); err != nil {
 		return nil, err
 	}
-	for _, l := range s.Lowers {
-		if err := fs.set(lowerOption(l)); err != nil {
-			if errors.Is(err, unix.EINVAL) && l == s.Lowers[0] {
-				// The first "lowerdir+" refused: a kernel before 6.7,
-				// which does not know the parameter at all.
-				return nil, fmt.Errorf("%w (%w)", err, errNoMountAPI)
-			}
+	for i, l := range s.Lowers {
+		err := fs.set(lowerOption(l))
+		if errors.Is(err, unix.EINVAL) && i == 0 {
+			return nil, errOldOverlay // it does not know the parameter at all
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -242,7 +242,7 @@ func (m *Mounted) takeOptions(list string) {
 		case "lowerdir+":
 			m.Lowers = append(m.Lowers, listedLower(value))
 		case "lowerdir":
-			for lower := range strings.SplitSeq(value, ":") {
+			for _, lower := range splitLowers(value) {
 				m.Lowers = append(m.Lowers, listedLower(lower))
 			}
 		case "volatile":
@@ -253,10 +253,29 @@ func (m *Mounted) takeOptions(list string) {
 	}
 }
 
+// splitLowers undoes escapedLowers: before Linux 6.5 the kernel shows the word
+// as it was given.
+func splitLowers(word string) []string {
+	var all []string
+	var one []byte
+	for i := 0; i < len(word); i++ {
+		switch {
+		case word[i] == '\\' && i+1 < len(word):
+			i++
+			one = append(one, word[i])
+		case word[i] == ':':
+			all, one = append(all, string(one)), nil
+		default:
+			one = append(one, word[i])
+		}
+	}
+	return append(all, string(one))
+}
+
 // listedLower returns the path of a lower, or "/" when the kernel knows no more
 // of it than the descriptor that another process had.
 func listedLower(path string) string {
-	if strings.HasPrefix(path, heldPrefix) {
+	if strings.HasPrefix(path, heldPrefix) || !strings.HasPrefix(path, "/") {
 		return "/"
 	}
 	return path

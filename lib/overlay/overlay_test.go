@@ -89,7 +89,11 @@ func mountAt(t *testing.T, base string) {
 	}
 	m, err := overlay.At(target)
 	must(t, err)
-	if m == nil || !m.Volatile || m.ReadOnly || len(m.Lowers) != 1 || m.Lowers[0] != lower {
+	shown := lower
+	if overlay.TakesAnything() && len(lower) > 500 {
+		shown = "/" // the kernel was given a descriptor
+	}
+	if m == nil || !m.Volatile || m.ReadOnly || len(m.Lowers) != 1 || m.Lowers[0] != shown {
 		t.Errorf("At(%q) = %+v", target, m)
 	}
 	var st unix.Stat_t
@@ -182,7 +186,11 @@ func TestProbe(t *testing.T) {
 	must(t, os.Mkdir(work, 0o700))
 	bad := mount(t, overlay.Stack{Lowers: lowers(dir(t)), Upper: upper, Work: work})
 	err := overlay.Probe(bad, false)
-	if err == nil || !strings.Contains(err.Error(), "not supported as upperdir") {
+	reason := "not supported as upperdir"
+	if overlay.TakesAnything() {
+		reason = "invalid argument"
+	}
+	if err == nil || !strings.Contains(err.Error(), reason) {
 		t.Errorf("Probe on an overlay = %v, want the kernel's reason", err)
 	}
 }

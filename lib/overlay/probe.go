@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,9 +20,6 @@ func Probe(trial string, userXattr bool) error {
 	}
 	s.Lowers = []Lower{{Path: lower}}
 	mnt, err := s.Create()
-	if errors.Is(err, errNoMountAPI) {
-		return nil
-	}
 	if err != nil {
 		return err
 	}

@@ -59,8 +59,11 @@ type option struct {
 	escapes bool
 }
 
+// lowerKey is the parameter that adds one layer.
+const lowerKey = "lowerdir+"
+
 func lowerOption(l Lower) option {
-	return option{key: "lowerdir+", value: l.Path, mount: l.Mount, path: true}
+	return option{key: lowerKey, value: l.Path, mount: l.Mount, path: true}
 }
 
 func upperOption(dir string) option {
@@ -97,7 +100,7 @@ func (s *Stack) options() []option {
 func (s *Stack) Options() []string {
 	words := make([]string, 0, len(s.Lowers)+6)
 	for _, l := range s.Lowers {
-		words = append(words, "lowerdir+="+l.Path)
+		words = append(words, lowerKey+"="+l.Path)
 	}
 	for _, o := range s.options() {
 		if o.flag {

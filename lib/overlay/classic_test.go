@@ -1,0 +1,93 @@
+package overlay
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What kernels before 6.7 need is tried on every kernel.
+func TestClassic(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	for name, c := range map[string]struct {
+		base   string
+		lowers int
+		upper  bool
+	}{
+		"usual":       {"b", 2, true},
+		"read-only":   {"b", 2, false},
+		"odd":         {"a:b,c d\\e=f\ng\\\\h", 3, true},
+		"long":        {strings.Repeat(strings.Repeat(`\`, 200)+"/", 4), 2, true},
+		"many layers": {strings.Repeat("x", 100), MaxLowers, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base := filepath.Join(t.TempDir(), c.base)
+			var s Stack
+			for i := range c.lowers {
+				dir := filepath.Join(base, fmt.Sprintf("lower%d", i))
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("f%d", i)), []byte("text"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				s.Lowers = append(s.Lowers, Lower{Path: dir})
+			}
+			if c.upper {
+				s.Upper, s.Work = filepath.Join(base, "upper"), filepath.Join(base, "work")
+				for _, dir := range []string{s.Upper, s.Work} {
+					if err := os.Mkdir(dir, 0o755); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			before, err := os.ReadFile("/proc/self/mountinfo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			mnt, err := s.createClassic()
+			if err != nil {
+				t.Fatal(err)
+			}
+			after, err := os.ReadFile("/proc/self/mountinfo")
+			if err != nil || string(after) != string(before) {
+				t.Errorf("the mounts of this namespace have changed (%v)", err)
+			}
+			if c.upper {
+				if used, err := inUseClassic(s.Upper); err != nil || !used {
+					t.Errorf("inUseClassic = %v, %v of a mounted upper", used, err)
+				}
+			}
+			target := t.TempDir()
+			err = Attach(mnt, target)
+			mnt.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries, err := os.ReadDir(target)
+			if err != nil || len(entries) != c.lowers {
+				t.Errorf("%d files are seen, want %d (%v)", len(entries), c.lowers, err)
+			}
+			err = os.WriteFile(filepath.Join(target, "new"), nil, 0o644)
+			if (err == nil) != c.upper {
+				t.Errorf("write: %v", err)
+			}
+			if err := Unmount(target, false); err != nil {
+				t.Fatal(err)
+			}
+			if !c.upper {
+				return
+			}
+			if _, err := os.Stat(filepath.Join(s.Upper, "new")); err != nil {
+				t.Error(err)
+			}
+			if used, err := inUseClassic(s.Upper); err != nil || used {
+				t.Errorf("inUseClassic = %v, %v after the unmount", used, err)
+			}
+		})
+	}
+}
