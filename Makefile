@@ -104,6 +104,10 @@ bench: build ## measure beside skopeo, umoci, buildah, podman (root); BENCH='-on
 faults: build ## strike the tools at POINTS of their system calls (root, strace)
 	$(GO) run ./scripts/faults -points $(POINTS)
 
+.PHONY: vm
+vm: ## run the tests of mounts and runtimes in a Debian of systemd and cgroup v2, in qemu
+	scripts/vm
+
 .PHONY: scale
 scale: build ## measure the growth with layers, files, size, containers and tags (root)
 	$(GO) run ./scripts/scale -bin bin

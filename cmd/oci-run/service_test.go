@@ -152,6 +152,56 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// TestOutOfMemoryInAScope: systemd removes the counters with the last process.
+func TestOutOfMemoryInAScope(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root")
+	}
+	if _, err := os.Stat("/run/systemd/private"); err != nil {
+		t.Skip("systemd does not run here: scripts/vm -r Scope cmd/oci-run")
+	}
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err != nil {
+		t.Skip("the hierarchy is not the unified one: scripts/vm -r Scope cmd/oci-run")
+	}
+	for _, rt := range runtimes(t) {
+		if rt.name == "runsc" {
+			continue // the kernel counts the sandbox, not the program
+		}
+		t.Run(rt.name, func(t *testing.T) {
+			dir, exe := testBundle(t), binary(t)
+			config := filepath.Join(dir, "config.json")
+			id := fmt.Sprintf("scope%d-%s", os.Getpid(), rt.name)
+			t.Cleanup(func() { sweep(t, id) })
+			for field, value := range map[string]string{
+				"linux.resources":   `{"memory":{"limit":16777216,"swap":16777216}}`,
+				"linux.cgroupsPath": `"system.slice:oci:` + id + `"`,
+			} {
+				if err := editConfig(config, field, value); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for command, want := range map[string]string{
+				"tail /dev/zero":                `"exitStatus":137,"oom":true`,
+				"tail /dev/zero & wait; exit 9": `"exitStatus":9,"oom":true`,
+				"exit 3":                        `"exitStatus":3`,
+				"kill -9 $$":                    `"exitStatus":0`, // PID 1 is deaf to it
+			} {
+				if out, err := exec.Command(exe, "-q", "--runtime", rt.path, "-b", dir, id, "--detach", "--", "sh", "-c", command).CombinedOutput(); err != nil {
+					t.Fatalf("%s: %v: %s", command, err, out)
+				}
+				_ = exec.Command(exe, "--wait", id).Run() // its status is in the list
+				out, err := exec.Command(exe, "--list", "--json").Output()
+				if err != nil || !strings.Contains(string(out), want) || strings.Contains(string(out), "oom") != strings.Contains(want, "oom") {
+					t.Errorf("%s: --list: %s %v, want %s", command, out, err, want)
+				}
+				if out, err := exec.Command(exe, "--delete", id).CombinedOutput(); err != nil {
+					t.Errorf("--delete: %v: %s", err, out)
+				}
+			}
+		})
+	}
+}
+
 // TestExampleUnit has systemd itself read the example.
 func TestExampleUnit(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {

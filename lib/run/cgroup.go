@@ -103,29 +103,6 @@ func ownCgroups(dirs []string) []string {
 	return slices.DeleteFunc(dirs, func(dir string) bool { return slices.Contains(mine, dir) })
 }
 
-// outOfMemory reports whether the kernel has killed a process of the cgroups
-// for lack of memory: oom_kill in memory.events (v2) or memory.oom_control
-// (v1, since Linux 4.13). The counters are complete once the process is gone,
-// and need neither inotify nor eventfd.
-func outOfMemory(dirs []string) bool {
-	for _, dir := range dirs {
-		for _, name := range []string{"memory.events", "memory.oom_control"} {
-			data, err := os.ReadFile(filepath.Join(dir, name))
-			if err != nil {
-				continue
-			}
-			for line := range strings.Lines(string(data)) {
-				key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-				if n, err := strconv.ParseUint(value, 10, 64); key == "oom_kill" && err == nil {
-					// One hierarchy has the memory controller.
-					return n > 0
-				}
-			}
-		}
-	}
-	return false
-}
-
 // likelyCgroups are the directories that runtimes make for a container whose
 // config names none: one of the ID's name in the caller's own cgroup (runc, v1),
 // beside that (runc, v2), or at the top (crun). They matter when a runtime is

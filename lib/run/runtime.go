@@ -54,6 +54,9 @@ func (r Runtime) kind() string {
 	return kindRunc
 }
 
+// asksSystemd reports whether the runtime has systemd make the cgroups.
+func (r Runtime) asksSystemd() bool { return slices.Contains(r.Args, "--systemd-cgroup") }
+
 // Command is what a person would type for the subcommand.
 func (r Runtime) Command(words ...string) []string {
 	return append(append([]string{r.Name()}, r.Args...), words...)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +26,7 @@ const fifoWait = 10 * time.Second
 // plain reports whether the container is one that the shortcuts are for.
 func (s *supervisor) plain() bool {
 	r := s.rec.Runtime
-	return r.kind() == kindRunc && r.State != "" && !s.plan.Hooks && !slices.Contains(r.Args, "--systemd-cgroup")
+	return r.kind() == kindRunc && r.State != "" && !s.plan.Hooks && !r.asksSystemd()
 }
 
 // startPlain starts the program as "runc start" does. It reports false, and

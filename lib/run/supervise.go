@@ -59,6 +59,7 @@ type supervisor struct {
 	signals  *signals
 	console  *console
 	notify   *notifyProxy
+	memory   *memoryWatch
 	// initial is what /proc/PID/exe shows before the program is executed.
 	initial string
 	created bool
@@ -246,6 +247,11 @@ func (s *supervisor) adopt() error {
 		}
 	}
 	s.rec.Cgroups = ownCgroups(cgroupsOf(strconv.Itoa(pid)))
+	if s.rec.Runtime.asksSystemd() {
+		if s.memory, err = watchMemory(s.rec.Cgroups); err != nil {
+			return err
+		}
+	}
 	s.initial, _ = os.Readlink(procPath(pid, "exe"))
 	s.exited = make(chan Outcome, 1)
 	go func() { s.exited <- s.children.wait(s.rec.Process) }()
@@ -354,7 +360,7 @@ func (s *supervisor) conclude(o Outcome) Outcome {
 		s.notify.close()
 	}
 	s.done()
-	o.OOM = outOfMemory(s.rec.Cgroups)
+	o.OOM = outOfMemory(s.rec.Cgroups) || s.memory.end(o)
 	if !s.plan.keeps() && !s.deletePlain() {
 		if err := s.rec.Runtime.destroy(s.ctx(), s.rec, s.children); err != nil {
 			s.events.warn("clean up after container %s: %v", s.rec.ID, err)
