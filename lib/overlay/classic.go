@@ -15,7 +15,8 @@ import (
 // them when it is mounted; before 6.7 it does not know "lowerdir+". There the
 // stack is mounted by mount(2).
 
-// takesAnything reports whether the kernel is one of the older ones.
+// takesAnything reports whether the kernel is one of the older ones. It is asked
+// first: they log what they do not know when it comes to the mount.
 func takesAnything() bool {
 	fs, err := openContext("overlay")
 	if err != nil {
@@ -101,7 +102,7 @@ func (s *Stack) mountClassic(target string) error {
 		flags |= unix.MS_RDONLY
 	}
 	if err := unix.Mount(Source, target, "overlay", flags, data); err != nil {
-		return fmt.Errorf("mount overlay (options %q): %w", data, err)
+		return fmt.Errorf("mount overlay (options %q): %w (dmesg shows the reason)", data, err)
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ import (
 // the upper; and with "index" it refuses an upper that is in use, where
 // without it merely logs that what follows is undefined.
 func InUse(upper string) (bool, error) {
+	if takesAnything() {
+		return inUseClassic(upper)
+	}
 	fs, err := openContext("overlay")
 	if err != nil {
 		return false, err
@@ -28,7 +31,7 @@ func InUse(upper string) (bool, error) {
 		{key: "index", value: "on"},
 	} {
 		err := fs.set(o)
-		if errors.Is(err, unix.EINVAL) && (o.key == lowerKey || takesAnything()) {
+		if errors.Is(err, unix.EINVAL) && o.key == lowerKey {
 			return inUseClassic(upper)
 		}
 		if err != nil {
@@ -39,8 +42,6 @@ func InUse(upper string) (bool, error) {
 	switch {
 	case errors.Is(err, unix.EBUSY):
 		return true, nil
-	case errors.Is(err, unix.EINVAL) && takesAnything():
-		return inUseClassic(upper)
 	case err != nil:
 		return false, nil // for the reason that was arranged
 	}

@@ -24,6 +24,9 @@ func (s *Stack) Create() (*os.File, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("mount overlay: %w", err)
 	}
+	if takesAnything() {
+		return s.createClassic()
+	}
 	mnt, err := s.create()
 	if errors.Is(err, errOldOverlay) {
 		return s.createClassic()
@@ -37,14 +40,6 @@ func (s *Stack) create() (*os.File, error) {
 		return nil, err
 	}
 	defer fs.close()
-	mnt, err := s.configure(fs)
-	if errors.Is(err, unix.EINVAL) && takesAnything() {
-		return nil, errOldOverlay
-	}
-	return mnt, err
-}
-
-func (s *Stack) configure(fs *fsContext) (*os.File, error) {
 	if err := fs.set(option{key: "source", value: Source}); err != nil {
 		return nil, err
 	}
