@@ -44,6 +44,9 @@ func filter(inv *cli.Invocation, data []byte, dir string) (err error) {
 		return err
 	}
 	in := spec.Input{Host: spec.ThisHost()}
+	if abs, err := filepath.Abs(dir); dir != "" && err == nil {
+		in.Name = filepath.Base(abs)
+	}
 	if rootfs := filterRootfs(inv, doc, dir); rootfs != "" {
 		if in.Rootfs, err = spec.OpenRootfs(rootfs); err != nil {
 			return err

@@ -168,6 +168,9 @@ func (s *source) input(inv *cli.Invocation, inPlace bool) (spec.Input, error) {
 			in.Root = bundle.RootfsDir
 		}
 	}
+	if s.bundle != nil {
+		in.Name = filepath.Base(s.bundle.Dir)
+	}
 	in.Rootless = os.Geteuid() != 0 || in.Host.UserNamespace
 	if s.state != nil {
 		in.UIDMap, in.GIDMap = ranges(s.state.UIDMap), ranges(s.state.GIDMap)

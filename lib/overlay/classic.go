@@ -41,18 +41,30 @@ func (s *Stack) createClassic() (*os.File, error) {
 			if err := Attach(l.Mount, l.Path); err != nil {
 				return err
 			}
+			// A clone shares what is mounted on it with what it was made from.
+			if err := unix.Mount("", l.Path, "", unix.MS_PRIVATE, ""); err != nil {
+				return fmt.Errorf("keep the mounts on layer %s apart: %w", l.Path, err)
+			}
 		}
-		if err := s.mountClassic(s.Lowers[0].Path); err != nil {
+		target := s.Lowers[0].Path
+		if err := s.mountClassic(target); err != nil {
 			return err
 		}
-		fd, err := unix.OpenTree(unix.AT_FDCWD, s.Lowers[0].Path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+		fd, err := unix.OpenTree(unix.AT_FDCWD, target, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 		if err != nil {
 			return fmt.Errorf("take the overlay out of its namespace: %w", err)
 		}
 		mnt = os.NewFile(uintptr(fd), "overlay")
+		// The namespace ends some time after the thread.
+		if err := Unmount(target, true); err != nil {
+			return errors.Join(err, mnt.Close())
+		}
 		return nil
 	})
-	return mnt, err
+	if err != nil {
+		return nil, err
+	}
+	return mnt, nil
 }
 
 // inPrivate calls f on a thread with a mount namespace and a working directory

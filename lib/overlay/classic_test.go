@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // What kernels before 6.7 need is tried on every kernel.
@@ -89,5 +91,48 @@ func TestClassic(t *testing.T) {
 				t.Errorf("inUseClassic = %v, %v after the unmount", used, err)
 			}
 		})
+	}
+}
+
+// Clones of layers in a shared mount, as with systemd every one is, show
+// nothing of the overlay to others.
+func TestClassicOfClones(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount")
+	}
+	base := t.TempDir()
+	for _, call := range [][2]any{{base, uintptr(unix.MS_BIND)}, {"", uintptr(unix.MS_SHARED)}} {
+		if err := unix.Mount(call[0].(string), base, "", call[1].(uintptr), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(base, unix.MNT_DETACH) })
+	s := Stack{Upper: filepath.Join(base, "upper"), Work: filepath.Join(base, "work")}
+	for _, dir := range []string{s.Upper, s.Work, filepath.Join(base, "a"), filepath.Join(base, "b")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a", "b"} {
+		l := Lower{Path: filepath.Join(base, name)}
+		fd, err := l.clone()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Mount = os.NewFile(uintptr(fd), name)
+		t.Cleanup(func() { _ = l.Mount.Close() })
+		s.Lowers = append(s.Lowers, l)
+	}
+	before, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mnt, err := s.createClassic()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mnt.Close()
+	if after, err := os.ReadFile("/proc/self/mountinfo"); err != nil || string(after) != string(before) {
+		t.Errorf("the mounts of this namespace have changed (%v):\n%s", err, after)
 	}
 }

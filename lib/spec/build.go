@@ -14,6 +14,9 @@ type Input struct {
 	// Root is the value of root.path, as a runtime will see it: "rootfs" for
 	// a bundle.
 	Root string
+	// Name is that of the bundle, if there is one: of its cgroup, where a flag
+	// says what that is below.
+	Name string
 	// Rootfs is the tree in which names are resolved; nil when there is none.
 	Rootfs *Rootfs
 	// Host are the facts of this machine; nil for those of ThisHost.

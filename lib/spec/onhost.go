@@ -71,8 +71,8 @@ func (c *checker) hostPrivileges() {
 	if c.host.EUID != 0 && !c.doc.hasNamespace("user") {
 		c.fail(keys("linux/namespaces"), "oci-genspec -c config.json --rootless", "uid %d needs a user namespace", c.host.EUID)
 	}
-	if r := c.doc.get("linux", "resources"); r != nil && !r.empty() {
-		c.warn(keys("linux/resources"), cure, "without privileges limits need a cgroup that was delegated")
+	if r := c.doc.get("linux", "resources"); r != nil && !r.empty() && !isSystemdPath(c.doc.text("linux", "cgroupsPath")) {
+		c.warn(keys("linux/resources"), cure, "without privileges limits need a cgroup that was delegated, or the user's systemd (--cgroup-parent user.slice)")
 	}
 	if len(c.doc.get("process", "user", "additionalGids").each()) > 0 && c.host.EUID != 0 {
 		if gids := ranges(c.doc.get("linux", "gidMappings")); len(gids) == 1 && gids[0].Size == 1 {
@@ -143,7 +143,7 @@ func (c *checker) hostModules() {
 	if c.doc.get("linux", "resources", "unified") != nil && !c.host.CgroupV2 {
 		c.fail(keys("linux/resources/unified"), "use the members for memory, cpu, …", "this host has cgroup v1")
 	}
-	if strings.Count(c.doc.text("linux", "cgroupsPath"), ":") == 2 && !c.host.Systemd {
+	if isSystemdPath(c.doc.text("linux", "cgroupsPath")) && !c.host.Systemd {
 		c.fail(keys("linux/cgroupsPath"), "write a plain path", "systemd does not run here")
 	}
 	if hooks := c.doc.get("hooks"); hooks != nil {

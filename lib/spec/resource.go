@@ -288,16 +288,26 @@ func (b *builder) cgroup() error {
 	switch {
 	case parent == "":
 	case strings.HasSuffix(parent, ".slice") && !strings.Contains(parent, "/"):
-		b.doc.set(byFlag("--cgroup-parent", "for runc --systemd-cgroup"), newString(parent+":oci:container"), "linux", "cgroupsPath")
+		b.doc.set(byFlag("--cgroup-parent", "for runc --systemd-cgroup"), newString(parent+":oci:"+b.cgroupName("container")), "linux", "cgroupsPath")
 		b.warn("--cgroup-parent %s: the runtime must be told to use systemd (runc --systemd-cgroup)", parent)
 	default:
 		cleaned := path.Clean("/" + parent)
 		if cleaned == "/" {
 			return fault.Usage("--cgroup-parent %q is the root", parent)
 		}
-		b.doc.set(byFlag("--cgroup-parent", "one container at a time: the runtime uses the path as it is"), newString(path.Join(cleaned, "oci")), "linux", "cgroupsPath")
+		b.doc.set(byFlag("--cgroup-parent", "one container at a time: the runtime uses the path as it is"), newString(path.Join(cleaned, b.cgroupName("oci"))), "linux", "cgroupsPath")
 	}
 	return nil
+}
+
+// cgroupName is that of the bundle, if it may be that of a cgroup and of a unit
+// of systemd: two containers must not share a cgroup by chance.
+func (b *builder) cgroupName(otherwise string) string {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+	if name := b.in.Name; name != "" && len(name) <= 128 && strings.Trim(name[:1], "-.") != "" && strings.Trim(name, letters) == "" {
+		return name
+	}
+	return otherwise
 }
 
 // dropEmptyResources removes linux.resources when nothing is left in it.

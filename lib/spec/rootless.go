@@ -51,11 +51,7 @@ func (b *builder) restrict(uids, gids []IDRange) error {
 			b.doc.remove("process", "user", "additionalGids")
 		}
 	}
-	if b.opt.limits() {
-		b.warn("limits of memory, processors and processes need privileges, or a delegated cgroup: left out")
-	}
-	b.doc.remove("linux", "resources")
-	b.doc.remove("linux", "cgroupsPath")
+	b.restrictCgroup()
 	b.doc.remove("linux", "devices")
 	if score, ok := b.doc.get("process", "oomScoreAdj").int(); ok && score < 0 {
 		b.doc.remove("process", "oomScoreAdj")
@@ -63,6 +59,25 @@ func (b *builder) restrict(uids, gids []IDRange) error {
 	}
 	return nil
 }
+
+// restrictCgroup takes the limits out, unless the user's own systemd is asked to
+// set them, to which that of the host leaves some controllers. Of devices it
+// knows nothing.
+func (b *builder) restrictCgroup() {
+	if isSystemdPath(b.doc.text("linux", "cgroupsPath")) {
+		b.doc.remove("linux", "resources", "devices")
+		b.dropEmptyResources()
+		return
+	}
+	if b.opt.limits() {
+		b.warn("limits of memory, processors and processes need privileges, or the user's systemd (--cgroup-parent user.slice): left out")
+	}
+	b.doc.remove("linux", "resources")
+	b.doc.remove("linux", "cgroupsPath")
+}
+
+// isSystemdPath reports whether the path is SLICE:PREFIX:NAME.
+func isSystemdPath(cgroup string) bool { return strings.Count(cgroup, ":") == 2 }
 
 // belowUserNamespace reports whether the container, or the runtime itself,
 // lives below a user namespace: no device can be made there, and the kernel
