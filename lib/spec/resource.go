@@ -288,8 +288,7 @@ func (b *builder) cgroup() error {
 	switch {
 	case parent == "":
 	case strings.HasSuffix(parent, ".slice") && !strings.Contains(parent, "/"):
-		b.doc.set(byFlag("--cgroup-parent", "for runc --systemd-cgroup"), newString(parent+":oci:"+b.cgroupName("container")), "linux", "cgroupsPath")
-		b.warn("--cgroup-parent %s: the runtime must be told to use systemd (runc --systemd-cgroup)", parent)
+		b.doc.set(byFlag("--cgroup-parent", "oci-run asks for systemd; by hand: runc --systemd-cgroup"), newString(parent+":oci:"+b.cgroupName("container")), "linux", "cgroupsPath")
 	default:
 		cleaned := path.Clean("/" + parent)
 		if cleaned == "/" {
