@@ -47,17 +47,12 @@ func TestClassic(t *testing.T) {
 					}
 				}
 			}
-			before, err := os.ReadFile("/proc/self/mountinfo")
-			if err != nil {
-				t.Fatal(err)
-			}
 			mnt, err := s.createClassic()
 			if err != nil {
 				t.Fatal(err)
 			}
-			after, err := os.ReadFile("/proc/self/mountinfo")
-			if err != nil || string(after) != string(before) {
-				t.Errorf("the mounts of this namespace have changed (%v)", err)
+			if line := overlayIn(t, "TestClassic"); line != "" {
+				t.Errorf("the mount is seen in this namespace: %s", line)
 			}
 			if c.upper {
 				if used, err := inUseClassic(s.Upper); err != nil || !used {
@@ -123,16 +118,27 @@ func TestClassicOfClones(t *testing.T) {
 		t.Cleanup(func() { _ = l.Mount.Close() })
 		s.Lowers = append(s.Lowers, l)
 	}
-	before, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
 	mnt, err := s.createClassic()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer mnt.Close()
-	if after, err := os.ReadFile("/proc/self/mountinfo"); err != nil || string(after) != string(before) {
-		t.Errorf("the mounts of this namespace have changed (%v):\n%s", err, after)
+	if line := overlayIn(t, "TestClassicOfClones"); line != "" {
+		t.Errorf("the mount is seen in this namespace: %s", line)
 	}
+}
+
+// overlayIn returns a line of mountinfo about an overlay of the test.
+func overlayIn(t *testing.T, test string) string {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if strings.Contains(line, " overlay ") && strings.Contains(line, test) {
+			return line
+		}
+	}
+	return ""
 }
