@@ -28,7 +28,11 @@ func wall(o *order) error {
 		gates = append(gates, g)
 	}
 	readOnly := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &readOnly); err != nil {
+	err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &readOnly)
+	if errors.Is(err, unix.ENOSYS) {
+		err = fmt.Errorf("%w (Linux 5.12 or later is needed)", err)
+	}
+	if err != nil {
 		return &noWallError{fmt.Errorf("mount_setattr /: %w", err)}
 	}
 	for _, g := range gates {
