@@ -34,17 +34,8 @@ const pageOptions = 4096
 func (s *Stack) createClassic() (*os.File, error) {
 	var mnt *os.File
 	err := inPrivate(func() error {
-		for _, l := range s.Lowers {
-			if l.Mount == nil {
-				continue
-			}
-			if err := Attach(l.Mount, l.Path); err != nil {
-				return err
-			}
-			// A clone shares what is mounted on it with what it was made from.
-			if err := unix.Mount("", l.Path, "", unix.MS_PRIVATE, ""); err != nil {
-				return fmt.Errorf("keep the mounts on layer %s apart: %w", l.Path, err)
-			}
+		if err := s.attachLowers(); err != nil {
+			return err
 		}
 		target := s.Lowers[0].Path
 		if err := s.mountClassic(target); err != nil {
@@ -65,6 +56,29 @@ func (s *Stack) createClassic() (*os.File, error) {
 		return nil, err
 	}
 	return mnt, nil
+}
+
+// attachLowers puts the layers that are detached mounts in the place of what
+// they are mounts of. The others are found by their paths: an open directory is
+// in the namespace where it was opened, from which the kernel takes none.
+func (s *Stack) attachLowers() error {
+	for _, l := range s.Lowers {
+		if l.Mount == nil {
+			continue
+		}
+		err := Attach(l.Mount, l.Path)
+		if errors.Is(err, unix.EINVAL) {
+			continue // no mount, but a directory
+		}
+		if err != nil {
+			return err
+		}
+		// A clone shares what is mounted on it with what it was made from.
+		if err := unix.Mount("", l.Path, "", unix.MS_PRIVATE, ""); err != nil {
+			return fmt.Errorf("keep the mounts on layer %s apart: %w", l.Path, err)
+		}
+	}
+	return nil
 }
 
 // inPrivate calls f on a thread with a mount namespace and a working directory

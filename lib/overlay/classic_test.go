@@ -118,11 +118,23 @@ func TestClassicOfClones(t *testing.T) {
 		t.Cleanup(func() { _ = l.Mount.Close() })
 		s.Lowers = append(s.Lowers, l)
 	}
+	open, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = open.Close() })
+	if err := os.WriteFile(filepath.Join(open.Name(), "seen"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.Lowers = append(s.Lowers, Lower{Path: open.Name(), Mount: open})
 	mnt, err := s.createClassic()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer mnt.Close()
+	if _, err := os.Stat(fmt.Sprintf("/proc/self/fd/%d/seen", mnt.Fd())); err != nil {
+		t.Errorf("the open directory is not seen: %v", err)
+	}
 	if line := overlayIn(t, "TestClassicOfClones"); line != "" {
 		t.Errorf("the mount is seen in this namespace: %s", line)
 	}

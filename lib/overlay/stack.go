@@ -11,7 +11,8 @@ type Lower struct {
 	// Path is the directory, absolute.
 	Path string
 	// Mount is a detached mount to be used in place of Path: of an erofs
-	// image, or an idmapped clone of the directory. It must stay open until
+	// image, or an idmapped clone of the directory; or that directory,
+	// open. It must stay open until
 	// the stack is mounted; the kernel shows such a layer as "/".
 	Mount *os.File
 }
