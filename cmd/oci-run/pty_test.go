@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -416,6 +417,11 @@ func TestAttach(t *testing.T) {
 // TestAttachSignals: who is attached gives the terminal back, whatever ends or
 // stops it. What has ended shows its log, and its status.
 func TestAttachSignals(t *testing.T) {
+	// Below nohup(1) the programs would ignore it, as their parent does. What is
+	// handled here is not ignored there.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, unix.SIGHUP)
+	defer signal.Stop(hup)
 	onTerminals(t, func(t *testing.T, env, _ string) {
 		s := startSession(t, env+`set -m; oci-run --detach $ID -- sh; for sig in 1 15; do sh -c 'echo "for-'$sig' $$."; exec oci-run --attach $ID'; echo ended $?; done
 			sh -c 'echo "last $$."; exec oci-run --attach $ID'; stty sane; echo stopped; fg; echo status $?; oci-run --attach $ID; echo once more $?; oci-run --delete $ID`)
