@@ -421,7 +421,7 @@ func TestAttachSignals(t *testing.T) {
 	// handled here is not ignored there.
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, unix.SIGHUP)
-	defer signal.Stop(hup)
+	t.Cleanup(func() { signal.Stop(hup) })
 	onTerminals(t, func(t *testing.T, env, _ string) {
 		s := startSession(t, env+`set -m; oci-run --detach $ID -- sh; for sig in 1 15; do sh -c 'echo "for-'$sig' $$."; exec oci-run --attach $ID'; echo ended $?; done
 			sh -c 'echo "last $$."; exec oci-run --attach $ID'; stty sane; echo stopped; fg; echo status $?; oci-run --attach $ID; echo once more $?; oci-run --delete $ID`)
