@@ -5,7 +5,7 @@ import (
 	"io"
 	"os"
 
-	"golang.org/x/sys/unix"
+	"github.com/oci-plumbing/oci-plumbing/lib/sparse"
 )
 
 // copySparse copies at most want.Size bytes. It passes over the holes of a
@@ -16,7 +16,7 @@ func copySparse(out io.Writer, f *os.File, want *Stat, buf []byte) (int64, error
 	}
 	var done int64
 	for done < want.Size {
-		data, end := nextData(f, done, want.Size)
+		data, end := sparse.NextData(int(f.Fd()), done, want.Size)
 		n, err := writeZeroes(out, data-done, buf)
 		done += n
 		if err != nil || data == end {
@@ -32,24 +32,6 @@ func copySparse(out io.Writer, f *os.File, want *Stat, buf []byte) (int64, error
 		}
 	}
 	return done, nil
-}
-
-// nextData returns the next range of data at or behind from; an empty range at
-// size when only a hole is left. A filesystem that knows no holes, and any
-// error, make all that is left data.
-func nextData(f *os.File, from, size int64) (data, end int64) {
-	data, err := unix.Seek(int(f.Fd()), from, unix.SEEK_DATA)
-	if errors.Is(err, unix.ENXIO) {
-		return size, size
-	}
-	if err != nil {
-		return from, size
-	}
-	end, err = unix.Seek(int(f.Fd()), data, unix.SEEK_HOLE)
-	if err != nil {
-		end = size
-	}
-	return min(data, size), min(end, size)
 }
 
 func writeZeroes(out io.Writer, n int64, buf []byte) (int64, error) {

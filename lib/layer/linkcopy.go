@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/sparse"
 )
 
 // noLinks reports whether the file system cannot make this hard link: shared
@@ -62,18 +64,11 @@ func (d *disk) copyData(to, from int, size int64) error {
 		if err := d.failed(); err != nil {
 			return err
 		}
-		start, err := unix.Seek(from, at, unix.SEEK_DATA)
-		switch {
-		case errors.Is(err, unix.ENXIO):
+		data, end := sparse.NextData(from, at, size)
+		if data == end {
 			return nil // the rest is a hole
-		case err == nil:
-			at = start
 		}
-		// Where holes cannot be asked for, all is data.
-		end, err := unix.Seek(from, at, unix.SEEK_HOLE)
-		if err != nil {
-			end = size
-		}
+		at = data
 		n, err := retry(func() (int, error) { return unix.Pread(from, buf[:min(int64(len(buf)), end-at)], at) })
 		if err != nil {
 			return err

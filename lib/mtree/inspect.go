@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/sparse"
 )
 
 // inspection is a file of the tree on its way to a worker. The walk has opened
@@ -163,25 +166,62 @@ func (r *inspector) inspect(ctx context.Context, i *inspection) error {
 	if i.got.Type != File || i.want.NoSHA256 {
 		return nil
 	}
-	return r.digest(ctx, i.fd, &i.got.SHA256)
+	r.sum.Reset()
+	if err := r.hash(ctx, i.fd, &st); err != nil {
+		return err
+	}
+	r.sum.Sum(i.got.SHA256[:0])
+	return nil
 }
 
-func (r *inspector) digest(ctx context.Context, fd int, to *[sha256.Size]byte) error {
-	r.sum.Reset()
-	for ctx.Err() == nil {
-		n, err := unix.Read(fd, r.buffer)
+// hash reads the file; of one with holes only what is between them.
+func (r *inspector) hash(ctx context.Context, fd int, st *unix.Stat_t) error {
+	if st.Blocks*512 >= st.Size {
+		return r.hashRange(ctx, fd, math.MaxInt64)
+	}
+	for at := int64(0); at < st.Size; {
+		data, end := sparse.NextData(fd, at, st.Size)
+		for hole := data - at; hole > 0; {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			n := min(hole, int64(len(zeros)))
+			r.sum.Write(zeros[:n])
+			hole -= n
+		}
+		if _, err := unix.Seek(fd, data, unix.SEEK_SET); err != nil {
+			return fmt.Errorf("seek: %w", err)
+		}
+		if err := r.hashRange(ctx, fd, end-data); err != nil {
+			return err
+		}
+		at = end
+	}
+	return nil
+}
+
+// zeros is what a hole reads as.
+var zeros [64 << 10]byte
+
+// hashRange reads n bytes, or fewer at the end of the file.
+func (r *inspector) hashRange(ctx context.Context, fd int, n int64) error {
+	for n > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		k, err := unix.Read(fd, r.buffer[:min(n, int64(len(r.buffer)))])
 		switch {
 		case errors.Is(err, unix.EINTR):
+			continue
 		case err != nil:
 			return fmt.Errorf("read: %w", err)
-		case n == 0:
-			r.sum.Sum(to[:0])
+		case k == 0:
 			return nil
-		default:
-			r.sum.Write(r.buffer[:n])
 		}
+		r.sum.Write(r.buffer[:k])
+		n -= int64(k)
 	}
-	return context.Cause(ctx)
+	return nil
 }
 
 // xattrs reads all but those that the host sets by itself.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +239,41 @@ func TestCompareManyFiles(t *testing.T) {
 	cancel(boom)
 	if _, err := compare(ctx); !errors.Is(err, boom) {
 		t.Errorf("Compare = %v, want %v", err, boom)
+	}
+}
+
+// Holes are hashed without being read.
+func TestCompareSparseFile(t *testing.T) {
+	const mib = 1 << 20
+	for name, places := range map[string][]int64{
+		"a hole alone": nil, "data first": {0}, "data last": {4*mib - 3}, "islands": {mib, 2*mib + 77, 3 * mib},
+	} {
+		dir := t.TempDir()
+		content := make([]byte, 4*mib)
+		f, err := os.Create(filepath.Join(dir, "f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range places {
+			copy(content[at:], "abc")
+			if _, err := f.WriteAt([]byte("abc"), at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(f.Truncate(4*mib), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		for _, change := range []byte{0, 1} {
+			content[5*mib/2] = change
+			manifest := fmt.Sprintf("#mtree v2.0\n. type=dir\nf type=file sha256digest=%x\n", sha256.Sum256(content))
+			diffs, err := mtree.Compare(context.Background(), dir, strings.NewReader(manifest))
+			other := slices.ContainsFunc(diffs, func(d mtree.Difference) bool {
+				return slices.ContainsFunc(d.Keywords, func(k mtree.Keyword) bool { return k.Name == "sha256digest" })
+			})
+			if err != nil || other != (change != 0) {
+				t.Errorf("%s: another digest %v (%v), want %v", name, other, err, change != 0)
+			}
+		}
 	}
 }
 
