@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -88,6 +89,20 @@ func (h *halting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// bodiesFirst hands requests on once their bodies are there. This registry
+// answers nobody else while it reads one, not even whether it has the blob
+// that is to fail.
+func bodiesFirst(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client has gone away
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
 // The first failure of a layer ends those that are still on their way, also
 // where the library copies because the layers change.
 func TestFirstFailureEndsAll(t *testing.T) {
@@ -117,7 +132,7 @@ func TestFirstFailureEndsAll(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHalting(t)
-			other := httptest.NewServer(gcr.New(gcr.Logger(log.New(io.Discard, "", 0))))
+			other := httptest.NewServer(bodiesFirst(gcr.New(gcr.Logger(log.New(io.Discard, "", 0)))))
 			t.Cleanup(other.Close)
 			options, plain := tt.options, false
 			options.StallTimeout = time.Hour

@@ -63,9 +63,15 @@ func (c *Client) finishUpload(ctx context.Context, repository string, desc ispec
 		location: &target,
 		scope:    push(repository),
 		header:   http.Header{"Content-Type": {"application/octet-stream"}},
-		body:     open,
-		size:     desc.Size,
-		once:     true,
+		body: func() (io.ReadCloser, error) {
+			blob, err := open()
+			if err != nil {
+				return nil, err
+			}
+			return &heldBack{blob, desc.Size}, nil
+		},
+		size: desc.Size,
+		once: true,
 	}, http.StatusCreated, http.StatusOK, http.StatusNoContent)
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", desc.Digest, err)
