@@ -17,7 +17,7 @@ func copySparse(out io.Writer, f *os.File, want *Stat, buf []byte) (int64, error
 	var done int64
 	for done < want.Size {
 		data, end := sparse.NextData(int(f.Fd()), done, want.Size)
-		n, err := writeZeroes(out, data-done, buf)
+		n, err := sparse.WriteZeros(out, data-done, nil)
 		done += n
 		if err != nil || data == end {
 			return done, err
@@ -28,19 +28,6 @@ func copySparse(out io.Writer, f *os.File, want *Stat, buf []byte) (int64, error
 		n, err = copyRange(out, f, end-data, buf)
 		done += n
 		if err != nil || n < end-data {
-			return done, err
-		}
-	}
-	return done, nil
-}
-
-func writeZeroes(out io.Writer, n int64, buf []byte) (int64, error) {
-	clear(buf)
-	var done int64
-	for done < n {
-		k, err := out.Write(buf[:min(int64(len(buf)), n-done)])
-		done += int64(k)
-		if err != nil {
 			return done, err
 		}
 	}

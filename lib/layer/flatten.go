@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/sparse"
 )
 
 // WriteTar writes the merged tree of the layers as one archive, without a
@@ -177,14 +179,8 @@ func (f *flattener) body(r *tarReader, e *entry) error {
 }
 
 func (f *flattener) fill(n int64) error {
-	for n > 0 {
-		part := min(n, int64(len(zeros)))
-		if _, err := f.out.Write(zeros[:part]); err != nil {
-			return err
-		}
-		n -= part
-	}
-	return nil
+	_, err := sparse.WriteZeros(f.out, n, nil)
+	return err
 }
 
 // end writes the further names, and the end of the archive.

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/oci-plumbing/oci-plumbing/lib/sparse"
 )
 
 // task is one step of making a file: all of a small one, a slice of a big one.
@@ -176,11 +178,8 @@ func (w *writer) write(t *task) error {
 
 // hashHole adds the hole up to the offset to the digest.
 func (w *writer) hashHole(to int64) {
-	for w.hashed < to && w.disk.ctx.Err() == nil {
-		n := min(to-w.hashed, int64(len(zeros)))
-		w.sum.Write(zeros[:n])
-		w.hashed += n
-	}
+	n, _ := sparse.WriteZeros(w.sum, to-w.hashed, w.disk.ctx.Err) // the writer looks at the context itself
+	w.hashed += n
 }
 
 // finish ends the digest and the file.

@@ -181,13 +181,8 @@ func (r *inspector) hash(ctx context.Context, fd int, st *unix.Stat_t) error {
 	}
 	for at := int64(0); at < st.Size; {
 		data, end := sparse.NextData(fd, at, st.Size)
-		for hole := data - at; hole > 0; {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			n := min(hole, int64(len(zeros)))
-			r.sum.Write(zeros[:n])
-			hole -= n
+		if _, err := sparse.WriteZeros(r.sum, data-at, func() error { return context.Cause(ctx) }); err != nil {
+			return err
 		}
 		if _, err := unix.Seek(fd, data, unix.SEEK_SET); err != nil {
 			return fmt.Errorf("seek: %w", err)
@@ -199,9 +194,6 @@ func (r *inspector) hash(ctx context.Context, fd int, st *unix.Stat_t) error {
 	}
 	return nil
 }
-
-// zeros is what a hole reads as.
-var zeros [64 << 10]byte
 
 // hashRange reads n bytes, or fewer at the end of the file.
 func (r *inspector) hashRange(ctx context.Context, fd int, n int64) error {

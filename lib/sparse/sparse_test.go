@@ -1,6 +1,8 @@
 package sparse_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,5 +30,28 @@ func TestNextData(t *testing.T) {
 	}
 	if data, end := sparse.NextData(-1, 7, 9); data != 7 || end != 9 {
 		t.Errorf("NextData of no file = %d, %d, want all", data, end)
+	}
+}
+
+func TestWriteZeros(t *testing.T) {
+	var out bytes.Buffer
+	const size = 100<<10 + 7
+	if n, err := sparse.WriteZeros(&out, size, nil); n != size || err != nil || !bytes.Equal(out.Bytes(), make([]byte, size)) {
+		t.Errorf("WriteZeros = %d, %v, and %d bytes", n, err, out.Len())
+	}
+	out.Reset()
+	if n, err := sparse.WriteZeros(&out, -1, nil); n != 0 || err != nil || out.Len() > 0 {
+		t.Errorf("WriteZeros of less than none = %d, %v", n, err)
+	}
+	enough := errors.New("enough")
+	calls := 0
+	n, err := sparse.WriteZeros(&out, 1<<30, func() error {
+		if calls++; calls > 3 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || n != int64(out.Len()) || n == 0 {
+		t.Errorf("WriteZeros that is ended = %d, %v, and %d bytes", n, err, out.Len())
 	}
 }
