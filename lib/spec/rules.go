@@ -305,7 +305,7 @@ func (c *checker) ruleResources() {
 		c.warn(keys("linux/resources/pids/limit"), "write -1 for unlimited, or a number", "0 means unlimited to some runtimes and none to others (runtime-spec 1.3)")
 	}
 	cgroup := c.doc.text("linux", "cgroupsPath")
-	systemd := strings.Count(cgroup, ":") == 2
+	systemd := isSystemdPath(cgroup)
 	switch {
 	case cgroup == "":
 	case c.opt.SystemdCgroup && !systemd:
