@@ -11,19 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Before Linux 6.5 fsopen(2) takes any parameter for an overlay, and reads
-// them when it is mounted; before 6.7 it does not know "lowerdir+". There the
-// stack is mounted by mount(2).
-
-// takesAnything reports whether the kernel is one of the older ones. It is asked
-// first: they log what they do not know when it comes to the mount.
-func takesAnything() bool {
+// wantsClassic reports whether the kernel is one of those that want mount(2)
+// for an overlay: before Linux 6.7 it does not know "lowerdir+", and before 6.5
+// fsopen(2) takes any parameter, and reads them when it comes to the mount. It
+// is asked first, as it logs there what it does not know.
+func wantsClassic() bool {
 	fs, err := openContext("overlay")
 	if err != nil {
-		return false
+		return false // what follows says why
 	}
 	defer fs.close()
-	return fs.set(option{key: Source + "-asks", flag: true}) == nil
+	err = fs.set(lowerOption(Lower{Path: procfs}))
+	return errors.Is(err, unix.EINVAL) || fs.set(option{key: Source + "-asks", flag: true}) == nil
 }
 
 // pageOptions is what mount(2) takes as options, its final NUL included.
@@ -192,7 +191,6 @@ func (s *Stack) held() (short *Stack, release func(), err error) {
 // inUseClassic is InUse by mount(2).
 func inUseClassic(upper string) (bool, error) {
 	err := inPrivate(func() error {
-		const procfs = "/proc"
 		data := "lowerdir=" + procfs + ",upperdir=" + escape(upper) + ",workdir=" + procfs + ",index=on"
 		return unix.Mount(Source, procfs, "overlay", unix.MS_RDONLY, data)
 	})

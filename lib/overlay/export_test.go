@@ -1,4 +1,4 @@
 package overlay
 
-// TakesAnything tells tests that the kernel says and shows less.
-var TakesAnything = takesAnything
+// WantsClassic tells tests that the kernel says and shows less.
+var WantsClassic = wantsClassic

@@ -9,9 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errOldOverlay says that the kernel's overlay takes its layers from mount(2).
-var errOldOverlay = errors.New("the kernel lacks the mount API for layers")
-
 // fsContext is a file system being configured: the descriptor of fsopen(2).
 type fsContext struct {
 	fd   int

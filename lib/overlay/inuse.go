@@ -7,6 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// procfs is a directory that an overlay takes as a layer, and that shares its
+// file system with no upper.
+const procfs = "/proc"
+
 // InUse asks the kernel whether the directory is the upper of a mount, in
 // whatever namespace, detached ones included. A list of mounts cannot tell:
 // it shows one namespace.
@@ -16,7 +20,7 @@ import (
 // the upper; and with "index" it refuses an upper that is in use, where
 // without it merely logs that what follows is undefined.
 func InUse(upper string) (bool, error) {
-	if takesAnything() {
+	if wantsClassic() {
 		return inUseClassic(upper)
 	}
 	fs, err := openContext("overlay")
@@ -25,16 +29,12 @@ func InUse(upper string) (bool, error) {
 	}
 	defer fs.close()
 	for _, o := range []option{
-		lowerOption(Lower{Path: "/proc"}),
+		lowerOption(Lower{Path: procfs}),
 		upperOption(upper),
-		workOption("/proc"),
+		workOption(procfs),
 		{key: "index", value: "on"},
 	} {
-		err := fs.set(o)
-		if errors.Is(err, unix.EINVAL) && o.key == lowerKey {
-			return inUseClassic(upper)
-		}
-		if err != nil {
+		if err := fs.set(o); err != nil {
 			return false, err
 		}
 	}

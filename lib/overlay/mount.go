@@ -1,7 +1,6 @@
 package overlay
 
 import (
-	"errors"
 	"fmt"
 	"os"
 
@@ -24,17 +23,9 @@ func (s *Stack) Create() (*os.File, error) {
 	if err := s.check(); err != nil {
 		return nil, fmt.Errorf("mount overlay: %w", err)
 	}
-	if takesAnything() {
+	if wantsClassic() {
 		return s.createClassic()
 	}
-	mnt, err := s.create()
-	if errors.Is(err, errOldOverlay) {
-		return s.createClassic()
-	}
-	return mnt, err
-}
-
-func (s *Stack) create() (*os.File, error) {
 	fs, err := openContext("overlay")
 	if err != nil {
 		return nil, err
@@ -43,12 +34,8 @@ func (s *Stack) create() (*os.File, error) {
 	if err := fs.set(option{key: "source", value: Source}); err != nil {
 		return nil, err
 	}
-	for i, l := range s.Lowers {
-		err := fs.set(lowerOption(l))
-		if errors.Is(err, unix.EINVAL) && i == 0 {
-			return nil, errOldOverlay // it does not know the parameter at all
-		}
-		if err != nil {
+	for _, l := range s.Lowers {
+		if err := fs.set(lowerOption(l)); err != nil {
 			return nil, err
 		}
 	}

@@ -90,7 +90,7 @@ func mountAt(t *testing.T, base string) {
 	m, err := overlay.At(target)
 	must(t, err)
 	shown := lower
-	if overlay.TakesAnything() && len(lower) > 500 {
+	if overlay.WantsClassic() && len(lower) > 500 {
 		shown = "/" // the kernel was given a descriptor
 	}
 	if m == nil || !m.Volatile || m.ReadOnly || len(m.Lowers) != 1 || m.Lowers[0] != shown {
@@ -187,7 +187,7 @@ func TestProbe(t *testing.T) {
 	bad := mount(t, overlay.Stack{Lowers: lowers(dir(t)), Upper: upper, Work: work})
 	err := overlay.Probe(bad, false)
 	reason := "not supported as upperdir"
-	if overlay.TakesAnything() {
+	if overlay.WantsClassic() {
 		reason = "dmesg"
 	}
 	if err == nil || !strings.Contains(err.Error(), reason) {

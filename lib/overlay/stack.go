@@ -11,9 +11,9 @@ type Lower struct {
 	// Path is the directory, absolute.
 	Path string
 	// Mount is a detached mount to be used in place of Path: of an erofs
-	// image, or an idmapped clone of the directory; or that directory,
-	// open. It must stay open until
-	// the stack is mounted; the kernel shows such a layer as "/".
+	// image, or an idmapped clone of the directory; or that directory, open.
+	// It must stay open until the stack is mounted. The kernel shows such a
+	// layer as "/".
 	Mount *os.File
 }
 
