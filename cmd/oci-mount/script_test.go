@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
 	"github.com/oci-plumbing/oci-plumbing/lib/overlay"
 )
@@ -40,12 +41,26 @@ func TestScripts(t *testing.T) {
 			case "fuse":
 				_, err := os.Stat("/dev/fuse")
 				return err == nil, nil
+			case "fsconfig":
+				return knowsLowers()
 			}
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// knowsLowers reports whether the kernel takes the layers of an overlay one by
+// one, since Linux 6.7; before, it keeps its reasons for its log. Kernels before
+// 6.5 take any parameter.
+func knowsLowers() (bool, error) {
+	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false, err
+	}
+	defer unix.Close(fd)
+	return unix.FsconfigSetString(fd, "lowerdir+", "/proc") == nil && unix.FsconfigSetFlag(fd, "nonsense") != nil, nil
 }
 
 // setup makes the layout "img" of small images, and lets another user reach
