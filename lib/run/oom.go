@@ -77,17 +77,16 @@ func (w *memoryWatch) look() {
 		if err != nil {
 			return
 		}
-		gone := false
+		var seen uint32
 		for at := 0; at+unix.SizeofInotifyEvent <= n; {
-			mask := binary.NativeEndian.Uint32(buf[at+4:])
+			seen |= binary.NativeEndian.Uint32(buf[at+4:])
 			at += unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(buf[at+12:]))
-			gone = gone || mask&unix.IN_IGNORED != 0
-			if _, err := os.Stat(w.dir); err != nil {
-				w.missed = w.missed || mask&unix.IN_MODIFY != 0
-			}
 		}
 		w.killed = w.killed || outOfMemory([]string{w.dir})
-		if gone {
+		if _, err := os.Stat(w.dir); err != nil && seen&unix.IN_MODIFY != 0 {
+			w.missed = true
+		}
+		if seen&unix.IN_IGNORED != 0 {
 			return
 		}
 	}

@@ -249,7 +249,7 @@ func (s *supervisor) adopt() error {
 	s.rec.Cgroups = ownCgroups(cgroupsOf(strconv.Itoa(pid)))
 	if s.rec.Runtime.asksSystemd() {
 		if s.memory, err = watchMemory(s.rec.Cgroups); err != nil {
-			return err
+			s.events.warn("%v: a kill for lack of it may go unseen", err)
 		}
 	}
 	s.initial, _ = os.Readlink(procPath(pid, "exe"))
