@@ -105,8 +105,8 @@ faults: build ## strike the tools at POINTS of their system calls (root, strace)
 	$(GO) run ./scripts/faults -points $(POINTS)
 
 .PHONY: vm
-vm: ## run the tests of mounts and runtimes in a Debian of systemd and cgroup v2, in qemu
-	scripts/vm
+vm: ## run tests in a Debian of systemd and cgroup v2, in qemu (root); VM='-r REGEXP PACKAGE...'
+	scripts/vm $(VM)
 
 .PHONY: scale
 scale: build ## measure the growth with layers, files, size, containers and tags (root)
