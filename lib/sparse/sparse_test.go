@@ -46,7 +46,8 @@ func TestWriteZeros(t *testing.T) {
 	enough := errors.New("enough")
 	calls := 0
 	n, err := sparse.WriteZeros(&out, 1<<30, func() error {
-		if calls++; calls > 3 {
+		calls++
+		if calls > 3 {
 			return enough
 		}
 		return nil
