@@ -244,7 +244,7 @@ const hookPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 // FixHooks gives an environment to hooks that have none: runtimes let those
 // inherit one that the image has a say in, LD_PRELOAD and all (CVE-2025-23266).
 func (c *Config) FixHooks() error {
-	if !c.HasHooks() {
+	if c.Spec.Hooks == nil {
 		return nil
 	}
 	return c.edit(func(doc map[string]any) {
@@ -259,8 +259,11 @@ func (c *Config) FixHooks() error {
 	})
 }
 
-// HasHooks reports whether the config has any hooks.
-func (c *Config) HasHooks() bool { return c.Spec.Hooks != nil }
+// Special reports whether the runtime has more to do than for other containers
+// when it starts and deletes it: hooks to run, a group of resctrl to remove.
+func (c *Config) Special() bool {
+	return c.Spec.Hooks != nil || c.Spec.Linux != nil && c.Spec.Linux.IntelRdt != nil
+}
 
 // systemdCgroup reports whether cgroupsPath has systemd's form,
 // slice:prefix:name.

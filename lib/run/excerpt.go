@@ -30,4 +30,5 @@ type Linux struct {
 	GIDMappings []rspec.LinuxIDMapping `json:"gidMappings"`
 	Namespaces  []rspec.LinuxNamespace `json:"namespaces"`
 	CgroupsPath string                 `json:"cgroupsPath"`
+	IntelRdt    *struct{}              `json:"intelRdt"`
 }

@@ -28,8 +28,8 @@ type Plan struct {
 	Grace time.Duration `json:"grace"`
 	// Replace: who has claimed the ID since it was vacated is replaced, too.
 	Replace bool `json:"replace,omitempty"`
-	// Hooks: the config has hooks, which are the runtime's to run.
-	Hooks bool `json:"hooks,omitempty"`
+	// Special: see Config.Special.
+	Special bool `json:"special,omitempty"`
 	// NotifySocket is where readiness is reported (sd_notify(3)); "" nowhere.
 	NotifySocket string `json:"notifySocket,omitempty"`
 }

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// runc's start and delete cost a process each, nearly all of whose time goes
-// into starting runc itself, twice what the container costs. For a plain
-// container of runc, what they do is done here; whenever anything is not just
-// as expected, the runtime is called.
+// The start and delete of runc and crun cost a process each, nearly all of
+// whose time goes into starting the runtime itself, twice what the container
+// costs. For a plain container, what they do is done here; whenever anything is
+// not just as expected, the runtime is called.
 
-// execFifo is the name on which runc's first process waits, in the container's
-// state directory. To open it for reading is what "runc start" does; it then
-// gets one byte, and removes the name, by whose absence runc knows a running
-// container from a created one.
+// execFifo is the name on which the container's first process waits, in its
+// state directory. By its absence both runtimes know a running container from
+// a created one. "runc start" opens it for reading, gets one byte, and removes
+// it; with crun that process reads: "crun start" removes it and writes one.
 const execFifo = "exec.fifo"
 
 // fifoWait bounds the wait for the byte.
@@ -26,17 +26,34 @@ const fifoWait = 10 * time.Second
 // plain reports whether the container is one that the shortcuts are for.
 func (s *supervisor) plain() bool {
 	r := s.rec.Runtime
-	return r.kind() == kindRunc && r.State != "" && !s.plan.Hooks && !r.asksSystemd()
+	return stateFile(r.kind()) != "" && r.State != "" && !s.plan.Special && !r.asksSystemd()
 }
 
-// startPlain starts the program as "runc start" does. It reports false, and
-// has changed nothing, when that is left to runc.
+// stateFile is what the runtime writes into the state directory of each
+// container; empty for those that the shortcuts are not for.
+func stateFile(kind string) string {
+	switch kind {
+	case kindRunc:
+		return "state.json"
+	case kindCrun:
+		return "status"
+	}
+	return ""
+}
+
+// startPlain starts the program as the runtime's "start" does. It reports
+// false when that is left to the runtime, to do or to say why it cannot.
 func (s *supervisor) startPlain() bool {
 	if !s.plain() {
 		return false
 	}
 	path := filepath.Join(s.rec.Runtime.State, s.rec.ID, execFifo)
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	crun := s.rec.Runtime.kind() == kindCrun
+	access := unix.O_RDONLY
+	if crun {
+		access = unix.O_WRONLY // fails without a reader
+	}
+	fd, err := unix.Open(path, access|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
@@ -44,6 +61,13 @@ func (s *supervisor) startPlain() bool {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
 		return false
+	}
+	if crun {
+		if os.Remove(path) != nil {
+			return false
+		}
+		put, err := unix.Write(fd, []byte{0})
+		return err == nil && put == 1
 	}
 	if !s.awaitByte(fd) {
 		return false
@@ -68,14 +92,14 @@ func (s *supervisor) awaitByte(fd int) bool {
 	return false
 }
 
-// deletePlain forgets an ended container as "runc delete" does: its cgroups,
-// and its state. It reports false when that is left to runc.
+// deletePlain forgets an ended container as the runtime's "delete" does: its
+// cgroups, and its state. It reports false when that is left to the runtime.
 func (s *supervisor) deletePlain() bool {
 	if !s.plain() || s.rec.SharedPIDs || len(s.rec.Cgroups) == 0 {
 		return false
 	}
 	dir := filepath.Join(s.rec.Runtime.State, s.rec.ID)
-	if _, err := os.Lstat(filepath.Join(dir, "state.json")); err != nil {
+	if _, err := os.Lstat(filepath.Join(dir, stateFile(s.rec.Runtime.kind()))); err != nil {
 		return false
 	}
 	for _, cgroup := range s.rec.Cgroups {
