@@ -26,6 +26,7 @@ import (
 // bench is one run of the whole.
 type bench struct {
 	bin, work, images string
+	runtime           string
 	runs              int
 	budget            time.Duration
 	quick, cold       bool
@@ -54,6 +55,7 @@ func start() error {
 	flag.StringVar(&b.work, "work", "build/bench/work", "`DIR` to work in")
 	flag.StringVar(&b.images, "images", "build/bench/images", "`DIR` to keep the made images in")
 	flag.StringVar(&out, "out", "build/bench/result", "`PREFIX` of the result: .md, .json and .svg are added")
+	flag.StringVar(&b.runtime, "runtime", "runc", "OCI runtime, a `NAME` in PATH or a path, of all that run containers")
 	flag.IntVar(&b.runs, "runs", 5, "at most `N` runs of each contender")
 	flag.DurationVar(&b.budget, "budget", 40*time.Second, "after `TIME` a task runs each contender three times, and not more often")
 	flag.BoolVar(&huge, "huge", false, "the images of 127 layers and of 4 GB, too")
@@ -76,6 +78,13 @@ func start() error {
 		}
 		*dir = abs
 	}
+	var err error
+	if b.runtime, err = exec.LookPath(b.runtime); err != nil {
+		return err
+	}
+	if b.runtime, err = filepath.Abs(b.runtime); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(b.images, 0o755); err != nil {
 		return err
 	}
@@ -89,7 +98,6 @@ func start() error {
 		return nil
 	}
 	defer b.stopRegistry()
-	var err error
 	if b.measure, err = measure.NewRunner(b.work); err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func machine(b *bench) string {
 		time.Now().UTC().Format("2006-01-02"), measure.Cores(), target, cache, b.runs)
 	fmt.Fprintf(&s, "- load at the end: %s\n- kernel: %s\n", measure.Load(), measure.Kernel())
 	fmt.Fprintf(&s, "- memory: %s\n", measure.Memory())
-	for _, tool := range [][]string{{filepath.Join(b.bin, "oci-unpack"), "--version"}, {"go", "version"}, {"umoci", "--version"}, {"skopeo", "--version"}, {"buildah", "--version"}, {"podman", "--version"}, {"runc", "--version"}, {"crun", "--version"}, {"tar", "--version"}, {"gzip", "--version"}} {
+	for _, tool := range [][]string{{filepath.Join(b.bin, "oci-unpack"), "--version"}, {"go", "version"}, {"umoci", "--version"}, {"skopeo", "--version"}, {"buildah", "--version"}, {"podman", "--version"}, {b.runtime, "--version"}, {"tar", "--version"}, {"gzip", "--version"}} {
 		if out, err := exec.Command(tool[0], tool[1:]...).Output(); err == nil {
 			line, _, _ := strings.Cut(string(out), "\n")
 			fmt.Fprintf(&s, "- %s\n", line)

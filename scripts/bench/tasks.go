@@ -231,24 +231,24 @@ var tasks = []task{
 				},
 				// podman, too, mounts what --rm will remove as volatile.
 				argv: func(r *run) []string {
-					return shell(`"$1/oci-mount" -q --volatile --root s "$2:busybox" | "$1/oci-genspec" -q -- /bin/true | "$1/oci-run" --runtime runc --rm`, r.bench.bin, r.layout)
+					return shell(`"$1/oci-mount" -q --volatile --root s "$2:busybox" | "$1/oci-genspec" -q -- /bin/true | "$1/oci-run" --runtime "$3" --rm`, r.bench.bin, r.layout, r.bench.runtime)
 				},
 			},
 			{
 				name: "podman", needs: []string{"podman"},
 				// The name that podman gives it depends on the path.
 				prepare: func(r *run) error {
-					return r.script(strings.Join(podman(), " ")+` tag "$(`+strings.Join(podman(), " ")+` pull -q "oci:$1:busybox")" localhost/bench`, r.layout)
+					return r.script(`layout=$1; shift; "$@" tag "$("$@" pull -q "oci:$layout:busybox")" localhost/bench`, append([]string{r.layout}, r.podman()...)...)
 				},
 				// podman mounts its store onto itself, and leaves that.
 				cleanup: func(r *run) error { return r.script(`umount s/overlay 2>/dev/null || :`) },
-				argv: func(*run) []string {
-					return append(podman(), "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "localhost"+"/bench", "/bin/true")
+				argv: func(r *run) []string {
+					return append(r.podman(), "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", "localhost"+"/bench", "/bin/true")
 				},
 			},
 			// podman makes these three calls, too.
-			{name: "runc create, start, delete", limit: true, needs: []string{"runc"}, prepare: bundleForRun, argv: func(*run) []string {
-				return shell(`id=bench-$$; runc create -b b "$id" && runc start "$id" && runc delete --force "$id"`)
+			{name: "runtime: create, start, delete", limit: true, prepare: bundleForRun, argv: func(r *run) []string {
+				return shell(`id=bench-$$; "$1" create -b b "$id" && "$1" start "$id" && "$1" delete --force "$id"`, r.bench.runtime)
 			}},
 		},
 	},
@@ -256,9 +256,9 @@ var tasks = []task{
 		name: "run-bare", why: "what oci-run adds to the runtime's own CPU time", images: []string{"busybox"},
 		contenders: []contender{
 			{name: "oci-run", prepare: bundleForRun, argv: func(r *run) []string {
-				return []string{r.bin("oci-run"), "--runtime", "runc", "-b", "b", "--", "/bin/true"}
+				return []string{r.bin("oci-run"), "--runtime", r.bench.runtime, "-b", "b", "--", "/bin/true"}
 			}},
-			{name: "runc run", needs: []string{"runc"}, prepare: bundleForRun, argv: runcAlone},
+			{name: "runtime: run", prepare: bundleForRun, argv: runtimeAlone},
 		},
 	},
 	{
@@ -336,9 +336,9 @@ func started() contender {
 	}
 }
 
-// runcAlone runs a bundle that is ready.
-func runcAlone(*run) []string {
-	return []string{"runc", "run", "-b", "b", fmt.Sprintf("bench%d", os.Getpid())}
+// runtimeAlone runs a bundle that is ready.
+func runtimeAlone(r *run) []string {
+	return []string{r.bench.runtime, "run", "-b", "b", fmt.Sprintf("bench%d", os.Getpid())}
 }
 
 // digested is the limit of whatever has to verify the blobs.
@@ -396,8 +396,8 @@ func buildah(script string, warm bool) contender {
 	return c
 }
 
-func podman() []string {
-	return []string{"podman", "--root", "s", "--runroot", "r", "--cgroup-manager", "cgroupfs", "--runtime", "runc"}
+func (r *run) podman() []string {
+	return []string{"podman", "--root", "s", "--runroot", "r", "--cgroup-manager", "cgroupfs", "--runtime", r.bench.runtime}
 }
 
 func bundleForRun(r *run) error {
