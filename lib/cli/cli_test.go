@@ -314,3 +314,24 @@ func FuzzPermute(f *testing.F) {
 		}
 	})
 }
+
+// writes notes each write by itself.
+type writes []string
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w = append(*w, string(p))
+	return len(p), nil
+}
+
+// What is written in two goes may be torn apart by another stage's lines.
+func TestFailureIsOneWrite(t *testing.T) {
+	err := errors.Join(fault.Hint(errors.New("a"), "do b"), fault.Hint(errors.New("c"), "do d"))
+	for _, words := range [][]string{nil, {"--log-format", "json"}} {
+		var stderr writes
+		c := &Command{Name: "oci-x", Run: func(context.Context, *Invocation) error { return err }}
+		Main(c, words, Stdio{In: os.Stdin, Out: io.Discard, Err: &stderr})
+		if len(stderr) != 1 || !strings.Contains(stderr[0], "do b") || !strings.Contains(stderr[0], "do d") {
+			t.Errorf("with %q: wrote %q", words, stderr)
+		}
+	}
+}

@@ -90,54 +90,65 @@ func (l *Log) Hint(format string, args ...any) {
 
 func (l *Log) hint(text string) { l.line("hint", text) }
 
-// fail prints each failure with those of its hints that are new.
+// fail prints each failure with those of its hints that are new, in one write:
+// the stages of a pipe fail together, and each cause is to stand by its cure.
 func (l *Log) fail(err error, status int) {
+	var lines []byte
 	said := make(map[string]bool)
 	for _, e := range fault.Split(err) {
-		l.failure(e, status, said)
+		lines = append(lines, l.failure(e, status, said)...)
 	}
+	l.write(lines)
 }
 
-func (l *Log) failure(err error, status int, said map[string]bool) {
+func (l *Log) failure(err error, status int, said map[string]bool) string {
 	hints := append([]string{}, fault.Hints(err)...) // in JSON [], not null
 	for i, h := range hints {
 		hints[i] = strings.ReplaceAll(h, "{tool}", l.name)
 	}
 	if l.json {
-		l.object(map[string]any{"level": "error", "msg": err.Error(), "hints": hints, "status": status})
-		return
+		return l.object(map[string]any{"level": "error", "msg": err.Error(), "hints": hints, "status": status})
 	}
-	l.line("error", err.Error())
+	lines := l.text("error", err.Error())
 	for _, h := range hints {
 		if !said[h] {
 			said[h] = true
-			l.line("hint", h)
+			lines += l.text("hint", h)
 		}
 	}
+	return lines
 }
 
-// line prints one message. Text from images is in it, so that control
-// characters, which could drive a terminal, are escaped.
+// line prints one message.
 func (l *Log) line(level, text string) {
 	if l.json {
-		l.object(map[string]any{"level": level, "msg": text})
+		l.write([]byte(l.object(map[string]any{"level": level, "msg": text})))
 		return
 	}
-	l.write([]byte(l.name + ": " + level + ": " + printable(text) + "\n"))
+	l.write([]byte(l.text(level, text)))
 }
 
-func (l *Log) object(members map[string]any) {
+// text is the line for a person. Words from images are in it, so that control
+// characters, which could drive a terminal, are escaped.
+func (l *Log) text(level, text string) string {
+	return l.name + ": " + level + ": " + printable(text) + "\n"
+}
+
+// object is the line for a program; empty if it cannot be one.
+func (l *Log) object(members map[string]any) string {
 	members["tool"] = l.name
-	if line, err := json.Marshal(members); err == nil {
-		l.write(append(line, '\n'))
+	line, err := json.Marshal(members)
+	if err != nil {
+		return ""
 	}
+	return string(line) + "\n"
 }
 
 // write ignores the error: there is nowhere left to report it.
-func (l *Log) write(line []byte) {
+func (l *Log) write(lines []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = l.out.Write(line)
+	_, _ = l.out.Write(lines)
 }
 
 // printable escapes control characters and folds lines into one.
