@@ -93,39 +93,39 @@ func (l *Log) hint(text string) { l.line("hint", text) }
 // fail prints each failure with those of its hints that are new, in one write:
 // the stages of a pipe fail together, and each cause is to stand by its cure.
 func (l *Log) fail(err error, status int) {
-	var lines []byte
+	var lines strings.Builder
 	said := make(map[string]bool)
 	for _, e := range fault.Split(err) {
-		lines = append(lines, l.failure(e, status, said)...)
+		l.failure(&lines, e, status, said)
 	}
-	l.write(lines)
+	l.write(lines.String())
 }
 
-func (l *Log) failure(err error, status int, said map[string]bool) string {
+func (l *Log) failure(lines *strings.Builder, err error, status int, said map[string]bool) {
 	hints := append([]string{}, fault.Hints(err)...) // in JSON [], not null
 	for i, h := range hints {
 		hints[i] = strings.ReplaceAll(h, "{tool}", l.name)
 	}
 	if l.json {
-		return l.object(map[string]any{"level": "error", "msg": err.Error(), "hints": hints, "status": status})
+		lines.WriteString(l.object(map[string]any{"level": "error", "msg": err.Error(), "hints": hints, "status": status}))
+		return
 	}
-	lines := l.text("error", err.Error())
+	lines.WriteString(l.text("error", err.Error()))
 	for _, h := range hints {
 		if !said[h] {
 			said[h] = true
-			lines += l.text("hint", h)
+			lines.WriteString(l.text("hint", h))
 		}
 	}
-	return lines
 }
 
 // line prints one message.
 func (l *Log) line(level, text string) {
 	if l.json {
-		l.write([]byte(l.object(map[string]any{"level": level, "msg": text})))
+		l.write(l.object(map[string]any{"level": level, "msg": text}))
 		return
 	}
-	l.write([]byte(l.text(level, text)))
+	l.write(l.text(level, text))
 }
 
 // text is the line for a person. Words from images are in it, so that control
@@ -145,10 +145,10 @@ func (l *Log) object(members map[string]any) string {
 }
 
 // write ignores the error: there is nowhere left to report it.
-func (l *Log) write(lines []byte) {
+func (l *Log) write(lines string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = l.out.Write(lines)
+	_, _ = io.WriteString(l.out, lines)
 }
 
 // printable escapes control characters and folds lines into one.
