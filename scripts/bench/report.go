@@ -80,7 +80,7 @@ func report(prefix string, b *bench, rows []row) error {
 	md.WriteString(explanation)
 	md.WriteString("| task | image | tool | runs | wall | CPU | memory | calls | wall ratio | CPU ratio |\n|---|---|---|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
-		md.WriteString(strings.ReplaceAll(r.text(), "|tar", "\\|tar"))
+		md.WriteString(r.text())
 	}
 	md.WriteString("\n")
 	for _, t := range tasks {
