@@ -78,12 +78,11 @@ func start() error {
 		}
 		*dir = abs
 	}
-	var err error
-	if b.runtime, err = exec.LookPath(b.runtime); err != nil {
-		return err
-	}
-	if b.runtime, err = filepath.Abs(b.runtime); err != nil {
-		return err
+	// Most tasks need no runtime.
+	if path, err := exec.LookPath(b.runtime); err == nil {
+		if b.runtime, err = filepath.Abs(path); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(b.images, 0o755); err != nil {
 		return err
@@ -98,6 +97,7 @@ func start() error {
 		return nil
 	}
 	defer b.stopRegistry()
+	var err error
 	if b.measure, err = measure.NewRunner(b.work); err != nil {
 		return err
 	}
@@ -175,7 +175,11 @@ func (b *bench) task(t task, image string) (row, error) {
 	}
 	var there []contender
 	for _, c := range t.contenders {
-		if !slices.ContainsFunc(c.needs, func(p string) bool { _, err := exec.LookPath(p); return err != nil }) {
+		needs := c.needs
+		if c.calls {
+			needs = []string{b.runtime}
+		}
+		if !slices.ContainsFunc(needs, func(p string) bool { _, err := exec.LookPath(p); return err != nil }) {
 			there = append(there, c)
 		}
 	}
