@@ -44,7 +44,7 @@ func ordinary(t *testing.T) (run func(script string) (string, int), bundle strin
 	if err := makeBundle(bundle); err != nil {
 		t.Fatal(err)
 	}
-	for _, sub := range []string{"bin", "run"} {
+	for _, sub := range []string{"bin", "run", "cover"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func ordinary(t *testing.T) (run func(script string) (string, int), bundle strin
 	return func(script string) (string, int) {
 		cmd := exec.Command("/bin/sh", "-c", script)
 		cmd.Dir, cmd.SysProcAttr = bundle, attr
-		cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "XDG_RUNTIME_DIR=" + filepath.Join(dir, "run"), "HOME=" + dir, "TMPDIR=" + dir}
+		cmd.Env = []string{"PATH=" + filepath.Join(dir, "bin") + ":" + os.Getenv("PATH"), "XDG_RUNTIME_DIR=" + filepath.Join(dir, "run"), "HOME=" + dir, "TMPDIR=" + dir, "GOCOVERDIR=" + filepath.Join(dir, "cover")}
 		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
