@@ -91,17 +91,23 @@ func (c *Claim) Renew() error {
 // it, too, or have put something into it. What the writer has stored it removes
 // by drop. A release must follow.
 func (c *Claim) Abandon(drop func()) {
-	if c.fresh && unix.Flock(int(c.marker.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+	if !c.fresh || unix.Flock(int(c.marker.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return
+	}
+	// flock(2) gives up the shared lock before it takes the other: meanwhile
+	// another writer may have taken the layout away, and a third have made one.
+	if sameFile(c.marker, filepath.Join(c.dir, markerFile)) {
 		removeVacant(c.dir, drop)
 	}
 }
 
+// sameFile reports whether the path leads to the open file still.
 func sameFile(f *os.File, path string) bool {
 	ours, err := f.Stat()
 	if err != nil {
 		return false
 	}
-	there, err := os.Lstat(path)
+	there, err := os.Stat(path)
 	return err == nil && os.SameFile(ours, there)
 }
 

@@ -119,3 +119,27 @@ func TestAbandonRace(t *testing.T) {
 		}
 	}
 }
+
+// Both locks are of what a path leads to, by whatever links.
+func TestClaimBySymlink(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "layout")
+	link := dir + "-link"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	l, claim, err := layout.CreateClaimed(t.Context(), link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer claim.Release()
+	desc, err := l.PutBytes(t.Context(), ispec.MediaTypeImageManifest, []byte("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Tag(t.Context(), "x", desc); err != nil {
+		t.Error(err)
+	}
+}

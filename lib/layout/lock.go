@@ -18,7 +18,8 @@ import (
 const lockPatience = 60 * time.Second
 
 // lock takes the layout's lock, which other processes and other goroutines
-// respect alike, and returns what releases it.
+// respect alike, and returns what releases it. While it waited, the directory
+// may have been taken away and made again: the lock of the old one is none.
 func (l *Layout) lock(ctx context.Context) (func(), error) {
 	f, err := os.Open(l.dir)
 	if err != nil {
@@ -26,8 +27,13 @@ func (l *Layout) lock(ctx context.Context) (func(), error) {
 	}
 	err = durable.Flock(ctx, f, unix.LOCK_EX, lockPatience)
 	switch {
-	case err == nil:
+	case err == nil && sameFile(f, l.dir):
 		return func() { _ = f.Close() }, nil
+	case err == nil:
+		if err := f.Close(); err != nil {
+			return nil, fmt.Errorf("lock layout: %w", err)
+		}
+		return l.lock(ctx)
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case errors.Is(err, unix.EWOULDBLOCK):
