@@ -151,9 +151,16 @@ func (s *supervisor) executed() bool {
 // the container runs looks at it next. A program that is the runtime's own
 // cannot be told from it, so the wait has an end.
 func (s *supervisor) awaitProgram() {
-	for deadline := time.Now().Add(time.Second); !s.executed() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Second); !(s.executed() && s.hasArguments()) && time.Now().Before(deadline); {
 		time.Sleep(500 * time.Microsecond)
 	}
+}
+
+// hasArguments reports whether execve(2) is over: it replaces the executable
+// first, and for a moment the process has no command line.
+func (s *supervisor) hasArguments() bool {
+	line, err := os.ReadFile(procPath(s.rec.Process.Pid, "cmdline"))
+	return err != nil || len(line) > 0
 }
 
 // send sends the signal. One that asks for the end and that the kernel drops,
