@@ -20,7 +20,9 @@ type Record struct {
 	Runtime Runtime `json:"runtime"`
 	// Process is the first process of the container; its Pid is 0 until the
 	// runtime has created it.
-	Process  process   `json:"process"`
+	Process process `json:"process"`
+	// Initial is what /proc/PID/exe shows of it before the program is executed.
+	Initial  string    `json:"initial,omitempty"`
 	Created  time.Time `json:"created"`
 	Started  bool      `json:"started"`
 	Detached bool      `json:"detached"`

@@ -93,9 +93,6 @@ type forwarder struct {
 	told uint64
 }
 
-// execWait bounds how long a signal waits for the program to be executed.
-const execWait = 5 * time.Second
-
 func (f *forwarder) pass(caught os.Signal) {
 	sig, ok := caught.(unix.Signal)
 	if sig == unix.SIGCONT {
@@ -107,7 +104,7 @@ func (f *forwarder) pass(caught os.Signal) {
 		f.console.resize()
 	case sig == unix.SIGTSTP:
 		f.suspend()
-	case len(f.waiting) > 0 || !f.executed():
+	case len(f.waiting) > 0 || !f.rec.executed():
 		if len(f.waiting) == 0 {
 			f.since = time.Now()
 		}
@@ -126,7 +123,7 @@ func (f *forwarder) retry() <-chan time.Time {
 }
 
 func (f *forwarder) again() {
-	if !f.executed() && time.Since(f.since) < execWait {
+	if !f.rec.executed() && time.Since(f.since) < execWait {
 		return
 	}
 	waiting := f.waiting
@@ -134,33 +131,6 @@ func (f *forwarder) again() {
 	for _, sig := range waiting {
 		f.send(sig)
 	}
-}
-
-// executed reports whether the first process is the program already, and no
-// longer the runtime's own code, which a signal would kill with a status that
-// nobody understands (runc PR 5189). What cannot be seen counts as yes.
-func (s *supervisor) executed() bool {
-	if s.initial == "" || s.rec.Runtime.kind() == kindRunsc {
-		return true
-	}
-	now, err := os.Readlink(procPath(s.rec.Process.Pid, "exe"))
-	return err != nil || now != s.initial
-}
-
-// awaitProgram waits until the first process is the program: who is told that
-// the container runs looks at it next. A program that is the runtime's own
-// cannot be told from it, so the wait has an end.
-func (s *supervisor) awaitProgram() {
-	for deadline := time.Now().Add(time.Second); !(s.executed() && s.hasArguments()) && time.Now().Before(deadline); {
-		time.Sleep(500 * time.Microsecond)
-	}
-}
-
-// hasArguments reports whether execve(2) is over: it replaces the executable
-// first, and for a moment the process has no command line.
-func (s *supervisor) hasArguments() bool {
-	line, err := os.ReadFile(procPath(s.rec.Process.Pid, "cmdline"))
-	return err != nil || len(line) > 0
 }
 
 // send sends the signal. One that asks for the end and that the kernel drops,

@@ -64,6 +64,9 @@ func (c *Container) Stop(ctx context.Context, sig unix.Signal, grace time.Durati
 	if state == StateExited || state == StateUnknown {
 		return watch.waitFor(cleanLimit)
 	}
+	if c.Started || c.Monitored() {
+		c.awaitProgram(execWait)
+	}
 	err = c.Runtime.insist(ctx, &c.Record, sig, nil)
 	if err == nil && !c.Process.waitGone(grace) {
 		err = c.kill(ctx)

@@ -60,10 +60,8 @@ type supervisor struct {
 	console  *console
 	notify   *notifyProxy
 	memory   *memoryWatch
-	// initial is what /proc/PID/exe shows before the program is executed.
-	initial string
-	created bool
-	exited  chan Outcome
+	created  bool
+	exited   chan Outcome
 }
 
 // replaceTries is how often an ID is tried for that others want as well.
@@ -135,7 +133,7 @@ func (s *supervisor) launch() error {
 		return err
 	}
 	if s.rec.Detached {
-		s.awaitProgram()
+		s.rec.awaitProgram(time.Second)
 	}
 	if s.events.Started != nil {
 		return s.events.Started(s.rec.Process.Pid)
@@ -252,7 +250,7 @@ func (s *supervisor) adopt() error {
 			s.events.warn("%v: a kill for lack of it may go unseen", err)
 		}
 	}
-	s.initial, _ = os.Readlink(procPath(pid, "exe"))
+	s.rec.Initial, _ = os.Readlink(procPath(pid, "exe"))
 	s.exited = make(chan Outcome, 1)
 	go func() { s.exited <- s.children.wait(s.rec.Process) }()
 	if s.rec.PidFile != "" {
@@ -335,6 +333,7 @@ func (s *supervisor) attend() Outcome {
 			kill = time.After(s.plan.Grace)
 		case <-deadline:
 			s.events.warn("container %s ran for %s; it is being stopped", s.rec.ID, s.plan.Timeout)
+			s.rec.awaitProgram(execWait)
 			f.insist(unix.Signal(s.rec.StopSignal))
 			kill = time.After(s.plan.Grace)
 		case <-kill:
