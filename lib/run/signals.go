@@ -25,8 +25,13 @@ var notPassed = []unix.Signal{
 	unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGSYS, unix.SIGPROF, 32, 33,
 }
 
-// signals catches what is sent to this process from the moment on; until the
-// program runs they wait here.
+// early are the signals, besides those that end a program, that Go's runtime
+// would act on if they were not caught, as it would not on others (os/signal);
+// and SIGWINCH, for a terminal is asked for its size only once.
+var early = []unix.Signal{unix.SIGABRT, unix.SIGSTKFLT, unix.SIGTSTP, unix.SIGCONT, unix.SIGWINCH}
+
+// signals catches what is sent to this process; until the program runs they
+// wait here.
 type signals struct {
 	// asked are those that ask for the end. A channel that is full loses what
 	// comes, so that a flood of others must not fill theirs.
@@ -36,17 +41,38 @@ type signals struct {
 	caught  chan os.Signal
 	child   chan os.Signal
 	pipe    chan os.Signal
+	// all is closed when all are caught.
+	all chan struct{}
 }
 
+// catchSignals catches those that would end or stop this process, and those of
+// its terminal.
 func catchSignals() *signals {
 	s := &signals{
 		asked: make(chan os.Signal, 64), resized: make(chan os.Signal, 1), caught: make(chan os.Signal, 128),
-		child: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1),
+		child: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1), all: make(chan struct{}),
 	}
+	s.catch(func(n unix.Signal) bool { return slices.Contains(ended, n) || slices.Contains(early, n) })
+	signal.Notify(s.child, unix.SIGCHLD)
+	// An ignored SIGPIPE would be inherited by the program; a caught one is
+	// not.
+	signal.Notify(s.pipe, unix.SIGPIPE)
+	return s
+}
+
+// catchOthers catches the rest, and closes s.all. Each costs Go's runtime two
+// switches between threads, all of them two milliseconds, for which there is
+// time while the runtime is at work.
+func (s *signals) catchOthers() {
+	s.catch(func(n unix.Signal) bool { return !slices.Contains(ended, n) && !slices.Contains(early, n) })
+	close(s.all)
+}
+
+func (s *signals) catch(chosen func(unix.Signal) bool) {
 	for n := unix.Signal(1); n <= sigRTMax; n++ {
 		switch {
 		// What was ignored when this process began (nohup) stays ignored.
-		case slices.Contains(notPassed, n) || signal.Ignored(n):
+		case !chosen(n) || slices.Contains(notPassed, n) || signal.Ignored(n):
 		case slices.Contains(ended, n):
 			signal.Notify(s.asked, n)
 		case n == unix.SIGWINCH:
@@ -55,17 +81,13 @@ func catchSignals() *signals {
 			signal.Notify(s.caught, n)
 		}
 	}
-	signal.Notify(s.child, unix.SIGCHLD)
-	// An ignored SIGPIPE would be inherited by the program; a caught one is
-	// not.
-	signal.Notify(s.pipe, unix.SIGPIPE)
-	return s
 }
 
+// release lets those that ask for the end have it. The others have no effect
+// any more, whether they are caught or not.
 func (s *signals) release() {
-	for _, c := range []chan os.Signal{s.asked, s.resized, s.caught, s.child} {
-		signal.Stop(c)
-	}
+	signal.Stop(s.asked)
+	signal.Stop(s.child)
 	close(s.child)
 	signal.Ignore(unix.SIGPIPE)
 }

@@ -125,6 +125,7 @@ func (s *supervisor) launch() error {
 	if sig := s.signals.fatal(); sig != 0 {
 		return fault.WithStatus(128+int(sig), fmt.Errorf("stopped by %s before the program was started", signalName(sig)))
 	}
+	<-s.signals.all
 	if err := s.start(); err != nil {
 		return err
 	}
@@ -165,6 +166,7 @@ func (s *supervisor) create() error {
 	words = append(words, s.rec.ID)
 	c.words = words
 	before := s.logSize()
+	go s.signals.catchOthers()
 	err := s.rec.Runtime.do(s.ctx(), c)
 	var f *failure
 	if errors.As(err, &f) {
