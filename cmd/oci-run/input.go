@@ -67,6 +67,9 @@ func (s *starter) readRecord() (string, error) {
 		return "", fault.Hint(s.Invocation.Usage("no ID, no bundle, and standard input is a terminal"),
 			"run the bundle in the current directory: oci-run ID; another: oci-run -b BUNDLE")
 	}
+	if !s.DryRun() {
+		run.WarmCgroups() // while those before this process are at work
+	}
 	rec, err := pipe.NewReader(byteReader{s.In}, s.Bool("null")).Next()
 	if err != nil {
 		return "", err

@@ -167,6 +167,7 @@ func (s *supervisor) create() error {
 	c.words = words
 	before := s.logSize()
 	go s.signals.catchOthers()
+	WarmCgroups()
 	err := s.rec.Runtime.do(s.ctx(), c)
 	var f *failure
 	if errors.As(err, &f) {
