@@ -82,14 +82,7 @@ func RemoveAll(path string) error {
 }
 
 func removeAt(parent int, name string) error {
-	err := unix.Unlinkat(parent, name, 0)
-	switch {
-	case err == nil, errors.Is(err, unix.ENOENT):
-		return nil
-	case !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM):
-		return err
-	}
-	if done, err := removeEmpty(parent, name); done {
+	if done, err := removeShallow(parent, name); done {
 		return err
 	}
 	top, err := openDir(parent, name)
@@ -114,10 +107,17 @@ func removeAt(parent int, name string) error {
 	return unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
 }
 
-// removeEmpty removes the directory when that takes one call, and finds out
-// whether something is mounted on it: opening it would lead into the mount,
-// and what is in there belongs to others.
-func removeEmpty(parent int, name string) (done bool, err error) {
+// removeShallow removes what one call can remove: anything but a directory that
+// is not empty. It finds out, too, whether something is mounted on one: opening
+// that would lead into the mount, and what is in there belongs to others.
+func removeShallow(parent int, name string) (done bool, err error) {
+	err = unix.Unlinkat(parent, name, 0)
+	switch {
+	case err == nil, errors.Is(err, unix.ENOENT):
+		return true, nil
+	case !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM):
+		return true, err
+	}
 	err = unix.Unlinkat(parent, name, unix.AT_REMOVEDIR)
 	return err == nil || errors.Is(err, unix.EBUSY), err
 }
@@ -151,14 +151,7 @@ func (r *remover) empty(dir *os.File, depth int) error {
 }
 
 func (r *remover) entry(parent int, name string, depth int) error {
-	err := unix.Unlinkat(parent, name, 0)
-	switch {
-	case err == nil, errors.Is(err, unix.ENOENT):
-		return nil
-	case !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM):
-		return err
-	}
-	if done, err := removeEmpty(parent, name); done {
+	if done, err := removeShallow(parent, name); done {
 		return err
 	}
 	if depth >= maxRemoveDepth {

@@ -196,7 +196,7 @@ func (c *Copier) tries(ctx context.Context, src, dst *target) (*Result, error) {
 			return nil, err
 		}
 		c.options.note("copy %s to %s: %v; trying again (%d of %d)", src, dst, err, try+1, c.options.retries())
-		if err := pause(ctx, time.Second<<min(try, 5)); err != nil {
+		if err := registry.Sleep(ctx, time.Second<<min(try, 5)); err != nil {
 			return nil, err
 		}
 	}
@@ -210,17 +210,6 @@ func (j *job) retriable() bool {
 	_, ownDestination := j.destination.(*registryDestination)
 	return j.src.transport == "docker" && j.source != nil && !ownSource ||
 		j.dst.transport == "docker" && j.destination != nil && !ownDestination
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
 }
 
 // run opens both ends, moves what can be moved as it is, and leaves the rest

@@ -164,7 +164,7 @@ func (b *blob) resume(broken error) error {
 		pause := b.client.pause(b.tries, broken)
 		b.tries++
 		b.client.config.Log("%s; going on in %s (%d of %d)", err, pause.Round(time.Millisecond), b.tries, b.client.config.Retries)
-		if err := sleep(b.ctx, pause); err != nil {
+		if err := Sleep(b.ctx, pause); err != nil {
 			return err
 		}
 		if broken = b.open(); broken == nil {

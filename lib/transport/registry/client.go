@@ -204,7 +204,7 @@ func (c *Client) do(ctx context.Context, r *request, want ...int) (*answer, erro
 		}
 		pause := c.pause(try, err)
 		c.config.Log("%s; trying again in %s (%d of %d)", err, pause.Round(time.Millisecond), try+1, c.config.Retries)
-		if err := sleep(ctx, pause); err != nil {
+		if err := Sleep(ctx, pause); err != nil {
 			return nil, err
 		}
 	}

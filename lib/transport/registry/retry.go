@@ -180,7 +180,7 @@ func (c *Client) tries(ctx context.Context, do func() error) error {
 		}
 		pause := c.pause(try, err)
 		c.config.Log("%s; trying again in %s (%d of %d)", err, pause.Round(time.Millisecond), try+1, c.config.Retries)
-		if err := sleep(ctx, pause); err != nil {
+		if err := Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,8 @@ type givenUp struct{ error }
 
 func (g givenUp) Unwrap() error { return g.error }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d, or until the context ends, whose cause it then returns.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
