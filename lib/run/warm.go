@@ -9,20 +9,31 @@ import (
 )
 
 // WarmCgroups has the kernel get ready for what a runtime does with cgroups.
-// Who moves a process to one locks all forks out; the first to do so
-// waits until no processor reads by that lock's cheap form any more, an RCU
-// grace period or two (percpu_down_write in kernel/cgroup/cgroup.c), 8 to 16
-// ms. Those that come soon after it need not. The call returns at once, so that
-// the wait goes by while there is other work.
+// Who moves a process to one locks all forks out. The first to do so waits until
+// no processor uses the cheap form of that lock any more, an RCU grace period or
+// two (percpu_down_write in kernel/cgroup/cgroup.c), 8 to 16 ms; those that come
+// soon after it need not. The call returns at once, so that the wait goes by
+// while there is other work.
 func WarmCgroups() {
 	go func() { moveThread(cgroupsOf("self")) }()
 }
 
-// moveThread moves the calling thread to the first of the cgroups that it may
-// move it to, which it should be in, and ends it with the goroutine: a process
-// that was moved elsewhere meanwhile is not moved back.
+// moveThread has a thread move itself to the first of the cgroups that it may
+// move to, which should be the one it is in, and end: a process that was moved
+// elsewhere meanwhile is not moved back. So it is not the first thread, whose
+// cgroup counts as that of the process, and which Go does not end.
 func moveThread(cgroups []string) {
-	runtime.LockOSThread() // without an end, so it is the thread's
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		defer runtime.UnlockOSThread()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			moveThread(cgroups)
+		}()
+		<-done
+		return
+	}
 	for _, dir := range cgroups {
 		for _, name := range []string{"tasks", "cgroup.threads"} { // v1, v2
 			fd, err := unix.Open(filepath.Join(dir, name), unix.O_WRONLY|unix.O_CLOEXEC, 0)

@@ -1,11 +1,15 @@
 package run
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A thread is moved that ends, by either version's file, and where there is
@@ -26,11 +30,8 @@ func TestMoveThread(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := strconv.Atoi(string(written)); err != nil {
-			t.Fatalf("%s: %q is no thread", file, written)
-		}
-		if string(written) == strconv.Itoa(os.Getpid()) {
-			continue // the first thread, which Go only puts to sleep
+		if thread, err := strconv.Atoi(string(written)); err != nil || thread == os.Getpid() {
+			t.Fatalf("%s: %q is no thread, or the first one", file, written)
 		}
 		thread := filepath.Join("/proc/self/task", string(written))
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -58,6 +59,46 @@ func TestWarmCgroups(t *testing.T) {
 	<-done
 	if after := readString(t, "/proc/self/cgroup"); after != before {
 		t.Errorf("the process is in\n%s, was in\n%s", after, before)
+	}
+}
+
+// A process that was moved after its cgroup had been looked up stays there.
+func TestMovedMeanwhile(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root; moving a process between cgroups needs that")
+	}
+	before := cgroupsOf("self")
+	if len(before) == 0 {
+		t.Skip("no cgroup hierarchy is mounted here")
+	}
+	self := []byte(strconv.Itoa(os.Getpid()))
+	moved := filepath.Join(before[0], "test-"+string(self))
+	if err := os.Mkdir(moved, 0o755); errors.Is(err, unix.EROFS) || errors.Is(err, fs.ErrPermission) {
+		t.Skipf("no cgroup can be made here: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.WriteFile(filepath.Join(before[0], "cgroup.procs"), self, 0); err != nil {
+			t.Error(err)
+		}
+		if err := removeCgroup(moved, func() {}); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(moved, "cgroup.procs"), self, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			moveThread(before)
+		}()
+		<-done
+	}
+	if after := cgroupsOf("self"); len(after) == 0 || after[0] != moved {
+		t.Errorf("the process is in %q, was moved to %s", after, moved)
 	}
 }
 
