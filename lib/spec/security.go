@@ -30,6 +30,7 @@ func (b *builder) securityOptions() error {
 		case key == "mask" && value != "":
 			err = b.mask(from, value)
 		case key == "unmask" && value != "":
+			b.unmaskCgroups(from, value)
 			err = b.unmask(value)
 		case key == "systempaths" && value == "unconfined":
 			err = b.unmask("ALL")
@@ -150,6 +151,24 @@ func (b *builder) unmask(paths string) error {
 		}
 	}
 	return nil
+}
+
+// unmaskCgroups lets the container write to its cgroups when their path is among
+// those: of the version 2 alone, which may be delegated. Podman does so, too.
+func (b *builder) unmaskCgroups(from *Origin, paths string) {
+	const cgroups = "/sys/fs/cgroup"
+	asked := slices.ContainsFunc(strings.Split(paths, ":"), func(pattern string) bool {
+		ok, err := path.Match(path.Clean(pattern), cgroups)
+		return strings.EqualFold(pattern, "ALL") || ok && err == nil
+	})
+	if !asked || !b.host.CgroupV2 {
+		return
+	}
+	for _, m := range b.doc.get("mounts").each() {
+		if m.member("type").text() == "cgroup" && m.member("destination").text() == cgroups {
+			setOption(from, m, "rw", "ro")
+		}
+	}
 }
 
 // procOptions adds options to /proc. podman replaces them all, and so loses
