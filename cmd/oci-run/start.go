@@ -146,7 +146,7 @@ func (s *starter) planContainer(context.Context) error {
 			return fmt.Errorf("pid file: %w", err)
 		}
 	}
-	s.plan.Special, s.plan.Replace = s.config.Special(), s.Bool("replace")
+	rec.Plain, s.plan.Replace = s.config.Plain(), s.Bool("replace")
 	s.plan.BundleDir = s.input.bundle
 	s.plan.Timeout, s.plan.Grace = s.Duration("timeout"), s.Duration("time")
 	if s.plan.Config, err = s.config.Changed(); err != nil {

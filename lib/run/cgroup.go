@@ -25,9 +25,7 @@ type cgroupMount struct {
 
 // cgroupsOf returns the absolute directories of the process's cgroups, one per
 // hierarchy. What cannot be seen from here is left out.
-func cgroupsOf(pid string) []string { return locateAll(pid, cgroupMounts()) }
-
-func locateAll(pid string, mounts []cgroupMount) []string {
+func cgroupsOf(pid string, mounts []cgroupMount) []string {
 	data, err := os.ReadFile("/proc/" + pid + "/cgroup")
 	if err != nil {
 		return nil
@@ -70,7 +68,8 @@ func (m cgroupMount) has(controllers string) bool {
 	return true
 }
 
-// cgroupMounts reads the hierarchies from mountinfo (proc(5)).
+// cgroupMounts reads the hierarchies from mountinfo (proc(5)). That is as long as
+// there are containers, and so the most that many of them cost each other.
 func cgroupMounts() []cgroupMount {
 	data, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -98,8 +97,8 @@ func cgroupMounts() []cgroupMount {
 
 // ownCgroups narrows dirs to those that are the container's alone: not those
 // that this process is in, too.
-func ownCgroups(dirs []string) []string {
-	mine := cgroupsOf("self")
+func ownCgroups(dirs []string, mounts []cgroupMount) []string {
+	mine := cgroupsOf("self", mounts)
 	return slices.DeleteFunc(dirs, func(dir string) bool { return slices.Contains(mine, dir) })
 }
 
@@ -107,9 +106,8 @@ func ownCgroups(dirs []string) []string {
 // config names none: one of the ID's name in the caller's own cgroup (runc, v1),
 // beside that (runc, v2), or at the top (crun). They matter when a runtime is
 // killed before it can say where the container is.
-func likelyCgroups(id string) []string {
-	mounts := cgroupMounts()
-	return guessCgroups(id, locateAll("self", mounts), mounts)
+func likelyCgroups(id string, mounts []cgroupMount) []string {
+	return guessCgroups(id, cgroupsOf("self", mounts), mounts)
 }
 
 func guessCgroups(id string, own []string, mounts []cgroupMount) []string {

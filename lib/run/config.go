@@ -259,10 +259,10 @@ func (c *Config) FixHooks() error {
 	})
 }
 
-// Special reports whether the runtime has more to do than for other containers
-// when it starts and deletes it: hooks to run, a group of resctrl to remove.
-func (c *Config) Special() bool {
-	return c.Spec.Hooks != nil || c.Spec.Linux != nil && c.Spec.Linux.IntelRdt != nil
+// Plain reports whether the runtime has no more to do than for other containers
+// when it starts and deletes it: no hooks to run, no group of resctrl to remove.
+func (c *Config) Plain() bool {
+	return c.Spec.Hooks == nil && (c.Spec.Linux == nil || c.Spec.Linux.IntelRdt == nil)
 }
 
 // systemdCgroup reports whether cgroupsPath has systemd's form,

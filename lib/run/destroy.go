@@ -175,8 +175,10 @@ func (c *Container) Destroy(ctx context.Context) error {
 	if there, err := c.reload(); err != nil || !there {
 		return err
 	}
-	if err := c.Runtime.destroy(ctx, &c.Record, nil); err != nil {
-		return err
+	if !c.owned() || !c.deletePlain() {
+		if err := c.Runtime.destroy(ctx, &c.Record, nil); err != nil {
+			return err
+		}
 	}
 	c.removePidFile()
 	return c.Forget()

@@ -28,8 +28,6 @@ type Plan struct {
 	Grace time.Duration `json:"grace"`
 	// Replace: who has claimed the ID since it was vacated is replaced, too.
 	Replace bool `json:"replace,omitempty"`
-	// Special: see Config.Special.
-	Special bool `json:"special,omitempty"`
 	// NotifySocket is where readiness is reported (sd_notify(3)); "" nowhere.
 	NotifySocket string `json:"notifySocket,omitempty"`
 }

@@ -44,8 +44,10 @@ type Record struct {
 	Cgroups []string `json:"cgroups,omitempty"`
 	// SharedPIDs: the container has no pid namespace of its own, so that its
 	// processes do not die with the first one.
-	SharedPIDs bool   `json:"sharedPIDs,omitempty"`
-	Tool       string `json:"tool,omitempty"`
+	SharedPIDs bool `json:"sharedPIDs,omitempty"`
+	// Plain: see Config.Plain.
+	Plain bool   `json:"plain,omitempty"`
+	Tool  string `json:"tool,omitempty"`
 }
 
 // The states of a container.

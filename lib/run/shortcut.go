@@ -1,6 +1,7 @@
 package run
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -24,9 +25,9 @@ const execFifo = "exec.fifo"
 const fifoWait = 10 * time.Second
 
 // plain reports whether the container is one that the shortcuts are for.
-func (s *supervisor) plain() bool {
-	r := s.rec.Runtime
-	return stateFile(r.kind()) != "" && r.State != "" && !s.plan.Special && !r.asksSystemd()
+func (rec *Record) plain() bool {
+	r := rec.Runtime
+	return stateFile(r.kind()) != "" && r.State != "" && rec.Plain && !r.asksSystemd()
 }
 
 // stateFile is what the runtime writes into the state directory of each
@@ -44,7 +45,7 @@ func stateFile(kind string) string {
 // startPlain starts the program as the runtime's "start" does. It reports
 // false when that is left to the runtime, to do or to say why it cannot.
 func (s *supervisor) startPlain() bool {
-	if !s.plain() {
+	if !s.rec.plain() {
 		return false
 	}
 	path := filepath.Join(s.rec.Runtime.State, s.rec.ID, execFifo)
@@ -92,17 +93,38 @@ func (s *supervisor) awaitByte(fd int) bool {
 	return false
 }
 
+// owned reports whether what the runtime knows by the ID is this container.
+// Somebody may have deleted this one with the runtime alone, and made another.
+func (rec *Record) owned() bool {
+	data, err := os.ReadFile(filepath.Join(rec.Runtime.State, rec.ID, stateFile(rec.Runtime.kind())))
+	if err != nil {
+		return false
+	}
+	var runc struct {
+		Pid   int    `json:"init_process_pid"`
+		Start uint64 `json:"init_process_start"`
+	}
+	var crun struct {
+		Pid   int    `json:"pid"`
+		Start uint64 `json:"process-start-time"`
+	}
+	if rec.Runtime.kind() == kindRunc {
+		return json.Unmarshal(data, &runc) == nil && rec.Process == process(runc)
+	}
+	return json.Unmarshal(data, &crun) == nil && rec.Process == process(crun)
+}
+
 // deletePlain forgets an ended container as the runtime's "delete" does: its
 // cgroups, and its state. It reports false when that is left to the runtime.
-func (s *supervisor) deletePlain() bool {
-	if !s.plain() || s.rec.SharedPIDs || len(s.rec.Cgroups) == 0 {
+func (rec *Record) deletePlain() bool {
+	if !rec.plain() || !rec.Started || rec.SharedPIDs || len(rec.Cgroups) == 0 || rec.Process.alive() {
 		return false
 	}
-	dir := filepath.Join(s.rec.Runtime.State, s.rec.ID)
-	if _, err := os.Lstat(filepath.Join(dir, stateFile(s.rec.Runtime.kind()))); err != nil {
+	dir := filepath.Join(rec.Runtime.State, rec.ID)
+	if _, err := os.Lstat(filepath.Join(dir, stateFile(rec.Runtime.kind()))); err != nil {
 		return false
 	}
-	for _, cgroup := range s.rec.Cgroups {
+	for _, cgroup := range rec.Cgroups {
 		if err := unix.Rmdir(cgroup); err != nil && !errors.Is(err, unix.ENOENT) {
 			return false
 		}

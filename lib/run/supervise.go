@@ -47,21 +47,22 @@ func Supervise(plan Plan, open Opener, events Events) (Outcome, error) {
 
 // supervisor is one container in the care of this process.
 type supervisor struct {
-	plan     Plan
-	open     Opener
-	streams  Streams
-	done     func()
-	events   Events
-	store    *Store
-	claim    *claim
-	rec      *Record
-	children *children
-	signals  *signals
-	console  *console
-	notify   *notifyProxy
-	memory   *memoryWatch
-	created  bool
-	exited   chan Outcome
+	plan        Plan
+	open        Opener
+	streams     Streams
+	done        func()
+	events      Events
+	store       *Store
+	claim       *claim
+	rec         *Record
+	children    *children
+	signals     *signals
+	console     *console
+	notify      *notifyProxy
+	memory      *memoryWatch
+	hierarchies []cgroupMount
+	created     bool
+	exited      chan Outcome
 }
 
 // replaceTries is how often an ID is tried for that others want as well.
@@ -71,7 +72,8 @@ const replaceTries = 16
 // the runtime's end from who removes a container.
 func (s *supervisor) take() (*claim, error) {
 	rec := s.plan.Record
-	rec.Cgroups = likelyCgroups(rec.ID) // until the runtime has made them
+	s.hierarchies = cgroupMounts()
+	rec.Cgroups = likelyCgroups(rec.ID, s.hierarchies) // until the runtime has made them
 	for try := 1; ; try++ {
 		c, err := s.store.claim(rec, s.plan.Config)
 		if !errors.Is(err, ErrTaken) {
@@ -167,7 +169,7 @@ func (s *supervisor) create() error {
 	c.words = words
 	before := s.logSize()
 	go s.signals.catchOthers()
-	WarmCgroups()
+	warm(s.hierarchies)
 	err := s.rec.Runtime.do(s.ctx(), c)
 	var f *failure
 	if errors.As(err, &f) {
@@ -192,12 +194,12 @@ func (s *supervisor) create() error {
 // become the program, inherits them, so this process must be able to give it
 // the usual ones back, and there must be no hooks, whose processes would keep
 // them.
-func (s *supervisor) patient() bool { return s.plain() && capability.Has(unix.CAP_SYS_NICE) }
+func (s *supervisor) patient() bool { return s.rec.plain() && capability.Has(unix.CAP_SYS_NICE) }
 
 // brief reports whether the environment of the runtime is for it alone: a hook
 // may inherit it, and what a runtime of another name starts may live on.
 func (s *supervisor) brief() bool {
-	return s.plain() && strings.Contains(s.rec.Runtime.Name(), kindRunc)
+	return s.rec.plain() && strings.Contains(s.rec.Runtime.Name(), kindRunc)
 }
 
 // logSize is the size of a log that the container is going to write itself; 0
@@ -247,7 +249,7 @@ func (s *supervisor) adopt() error {
 			return err
 		}
 	}
-	s.rec.Cgroups = ownCgroups(cgroupsOf(strconv.Itoa(pid)))
+	s.rec.Cgroups = ownCgroups(cgroupsOf(strconv.Itoa(pid), s.hierarchies), s.hierarchies)
 	if s.rec.Runtime.asksSystemd() {
 		if s.memory, err = watchMemory(s.rec.Cgroups); err != nil {
 			s.events.warn("%v: a kill for lack of it may go unseen", err)
@@ -363,7 +365,7 @@ func (s *supervisor) conclude(o Outcome) Outcome {
 	}
 	s.done()
 	o.OOM = outOfMemory(s.rec.Cgroups) || s.memory.end(o)
-	if !s.plan.keeps() && !s.deletePlain() {
+	if !s.plan.keeps() && !s.rec.deletePlain() {
 		if err := s.rec.Runtime.destroy(s.ctx(), s.rec, s.children); err != nil {
 			s.events.warn("clean up after container %s: %v", s.rec.ID, err)
 		}

@@ -14,8 +14,10 @@ import (
 // two (percpu_down_write in kernel/cgroup/cgroup.c), 8 to 16 ms; those that come
 // soon after it need not. The call returns at once, so that the wait goes by
 // while there is other work.
-func WarmCgroups() {
-	go func() { moveThread(cgroupsOf("self")) }()
+func WarmCgroups() { warm(cgroupMounts()) }
+
+func warm(mounts []cgroupMount) {
+	go func() { moveThread(cgroupsOf("self", mounts)) }()
 }
 
 // moveThread has a thread move itself to the first of the cgroups that it may

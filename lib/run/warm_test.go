@@ -54,7 +54,7 @@ func TestWarmCgroups(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		moveThread(cgroupsOf("self"))
+		moveThread(cgroupsOf("self", cgroupMounts()))
 	}()
 	<-done
 	if after := readString(t, "/proc/self/cgroup"); after != before {
@@ -67,7 +67,7 @@ func TestMovedMeanwhile(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("not root; moving a process between cgroups needs that")
 	}
-	before := cgroupsOf("self")
+	before := cgroupsOf("self", cgroupMounts())
 	if len(before) == 0 {
 		t.Skip("no cgroup hierarchy is mounted here")
 	}
@@ -97,7 +97,7 @@ func TestMovedMeanwhile(t *testing.T) {
 		}()
 		<-done
 	}
-	if after := cgroupsOf("self"); len(after) == 0 || after[0] != moved {
+	if after := cgroupsOf("self", cgroupMounts()); len(after) == 0 || after[0] != moved {
 		t.Errorf("the process is in %q, was moved to %s", after, moved)
 	}
 }
