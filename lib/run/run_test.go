@@ -462,17 +462,6 @@ func TestProcess(t *testing.T) {
 	}
 }
 
-func TestTooOld(t *testing.T) {
-	for line, old := range map[string]bool{
-		"runc version 1.1.5+ds1": true, "runc version 1.3.5": true, "runc version 1.3.6": false, "runc version 1.4.2": true,
-		"runc version 1.4.3": false, "runc version 1.5.2": false, "crun version 1.8.1": false, "": false,
-	} {
-		if got := tooOld(line) != ""; got != old {
-			t.Errorf("tooOld(%q) = %v, want %v", line, got, old)
-		}
-	}
-}
-
 func TestConfigKeepsWhatItDoesNotKnow(t *testing.T) {
 	const text = `{"ociVersion":"9.9.9","process":{"args":["a"],"cwd":"/","env":["A=1","B=2"],"new":18446744073709551615},"root":{"path":"rootfs"},
 	 "mounts":[{"destination":"/x","type":"bind","source":"rel","options":["bind"],"new":true}],"future":{"a":[1,2]}}`
