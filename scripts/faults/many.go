@@ -76,7 +76,7 @@ func crowdOfWriters(ctx context.Context, e *env, n int) error {
 		tag := fmt.Sprintf("tag%d", i)
 		tags = append(tags, tag)
 		if i%2 == 0 {
-			commands = append(commands, pull(e, "ok", tag))
+			commands = append(commands, pull(e, plain, tag))
 		} else {
 			commands = append(commands, []string{e.tool("oci-copy"), "-q", "oci:" + e.image + ":layers", "oci:shared:" + tag})
 		}

@@ -113,7 +113,7 @@ var operations = []operation{
 	{
 		name: "pull", why: "oci-copy, registry to layout",
 		prepare: shared,
-		argv:    func(e *env) []string { return pull(e, "ok", "new") },
+		argv:    func(e *env) []string { return pull(e, plain, "new") },
 		check:   copied,
 	},
 	{
