@@ -100,6 +100,7 @@ func writeConfig(t *testing.T, bundle string, opt Options) {
 	}
 }
 
+// runContainer returns what was printed, to standard error last.
 func runContainer(t *testing.T, runtime, bundle string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -110,8 +111,12 @@ func runContainer(t *testing.T, runtime, bundle string) (string, error) {
 		// crun refuses cgroup v1 where v2 lies beside it.
 		args = append([]string{"unshare", "--mount", "--propagation", "private", "sh", "-c", `umount -l /sys/fs/cgroup/unified 2>/dev/null; exec "$@"`, "sh"}, args...)
 	}
-	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
-	return string(out), err
+	// runc copies the two streams, so that a shared one would be in no order.
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	return stdout.String() + stderr.String(), err
 }
 
 // The process in the container sees what the flags ask for.
