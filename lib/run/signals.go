@@ -52,7 +52,7 @@ func catchSignals() *signals {
 		asked: make(chan os.Signal, 64), resized: make(chan os.Signal, 1), caught: make(chan os.Signal, 128),
 		child: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1), all: make(chan struct{}),
 	}
-	s.catch(func(n unix.Signal) bool { return slices.Contains(ended, n) || slices.Contains(early, n) })
+	s.catch(true)
 	signal.Notify(s.child, unix.SIGCHLD)
 	// An ignored SIGPIPE would be inherited by the program; a caught one is
 	// not.
@@ -64,15 +64,17 @@ func catchSignals() *signals {
 // switches between threads, all of them two milliseconds, for which there is
 // time while the runtime is at work.
 func (s *signals) catchOthers() {
-	s.catch(func(n unix.Signal) bool { return !slices.Contains(ended, n) && !slices.Contains(early, n) })
+	s.catch(false)
 	close(s.all)
 }
 
-func (s *signals) catch(chosen func(unix.Signal) bool) {
+// catch catches those that have to be caught at once, or the others.
+func (s *signals) catch(atOnce bool) {
 	for n := unix.Signal(1); n <= sigRTMax; n++ {
 		switch {
+		case (slices.Contains(ended, n) || slices.Contains(early, n)) != atOnce:
 		// What was ignored when this process began (nohup) stays ignored.
-		case !chosen(n) || slices.Contains(notPassed, n) || signal.Ignored(n):
+		case slices.Contains(notPassed, n) || signal.Ignored(n):
 		case slices.Contains(ended, n):
 			signal.Notify(s.asked, n)
 		case n == unix.SIGWINCH:

@@ -12,6 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// moveOne waits for the goroutine, with which its thread ends.
+func moveOne(cgroups []string) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		moveThread(cgroups)
+	}()
+	<-done
+}
+
 // A thread is moved that ends, by either version's file, and where there is
 // none, none is made.
 func TestMoveThread(t *testing.T) {
@@ -20,12 +30,7 @@ func TestMoveThread(t *testing.T) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			moveThread([]string{none, filepath.Dir(file)})
-		}()
-		<-done
+		moveOne([]string{none, filepath.Dir(file)})
 		written, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -51,12 +56,7 @@ func TestMoveThread(t *testing.T) {
 // The process stays in its cgroups.
 func TestWarmCgroups(t *testing.T) {
 	before := readString(t, "/proc/self/cgroup")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		moveThread(cgroupsOf("self", cgroupMounts()))
-	}()
-	<-done
+	moveOne(cgroupsOf("self", cgroupMounts()))
 	if after := readString(t, "/proc/self/cgroup"); after != before {
 		t.Errorf("the process is in\n%s, was in\n%s", after, before)
 	}
@@ -90,12 +90,7 @@ func TestMovedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 100 {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			moveThread(before)
-		}()
-		<-done
+		moveOne(before)
 	}
 	if after := cgroupsOf("self", cgroupMounts()); len(after) == 0 || after[0] != moved {
 		t.Errorf("the process is in %q, was moved to %s", after, moved)

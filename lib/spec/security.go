@@ -141,10 +141,7 @@ func (b *builder) unmask(paths string) error {
 		}
 		for _, list := range lists {
 			n := b.doc.get(list...)
-			n.removeItems(func(item *node) bool {
-				ok, err := path.Match(pattern, item.text())
-				return all || ok && err == nil
-			})
+			n.removeItems(func(item *node) bool { return unmasks(pattern, item.text()) })
 			if n != nil && len(n.items) == 0 {
 				b.doc.remove(list...)
 			}
@@ -153,13 +150,17 @@ func (b *builder) unmask(paths string) error {
 	return nil
 }
 
+func unmasks(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return strings.EqualFold(pattern, "ALL") || ok && err == nil
+}
+
 // unmaskCgroups lets the container write to its cgroups when their path is among
 // those: of the version 2 alone, which may be delegated. Podman does so, too.
 func (b *builder) unmaskCgroups(from *Origin, paths string) {
 	const cgroups = "/sys/fs/cgroup"
 	asked := slices.ContainsFunc(strings.Split(paths, ":"), func(pattern string) bool {
-		ok, err := path.Match(path.Clean(pattern), cgroups)
-		return strings.EqualFold(pattern, "ALL") || ok && err == nil
+		return unmasks(path.Clean(pattern), cgroups)
 	})
 	if !asked || !b.host.CgroupV2 {
 		return
